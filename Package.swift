@@ -1,0 +1,56 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let package = Package(
+    name: "ego",
+    platforms: [.macOS(.v15)],
+    products: [
+        .library(name: "EgoCore", targets: ["EgoCore"]),
+        .library(name: "Ego", targets: ["Ego"]),
+        .library(name: "EgoSQLite", targets: ["EgoSQLite"]),
+        .library(name: "EgoTestKit", targets: ["EgoTestKit"]),
+        .library(name: "EgoOperations", targets: ["EgoOperations"]),
+        .library(name: "EgoCommands", targets: ["EgoCommands"]),
+        .library(name: "CommandLineKit", targets: ["CommandLineKit"]),
+        .executable(name: "ego", targets: ["ego"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
+    ],
+    targets: [
+        .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+        .target(name: "EgoCore", dependencies: [.protobuf, .crypto]),
+        .target(name: "Ego", dependencies: ["EgoCore", .protobuf, .logging]),
+        .target(name: "EgoSQLite", dependencies: ["CSQLite", "EgoCore"]),
+        .target(name: "EgoTestKit", dependencies: ["Ego", "EgoCore", .protobuf]),
+        .target(name: "EgoOperations", dependencies: ["Ego", "EgoCore", .protobuf]),
+        .target(name: "CommandLineKit"),
+        .target(
+            name: "EgoCommands",
+            dependencies: [
+                "CommandLineKit", "Ego", "EgoCore", "EgoOperations", "EgoSQLite", .logging, .protobuf, .toml,
+            ]),
+        .target(name: "BankDomain", dependencies: ["EgoCore", "EgoOperations", .protobuf]),
+        .executableTarget(name: "ego", dependencies: ["BankDomain", "EgoCommands"]),
+    ]
+)
+
+extension Target.Dependency {
+    static var protobuf: Self { .product(name: "SwiftProtobuf", package: "swift-protobuf") }
+    static var logging: Self { .product(name: "Logging", package: "swift-log") }
+    static var crypto: Self { .product(name: "Crypto", package: "swift-crypto") }
+    static var toml: Self { .product(name: "TOMLKit", package: "TOMLKit") }
+}
+
+for target in package.targets where target.type != .system {
+    target.swiftSettings = [
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+        .treatAllWarnings(as: .error),
+    ]
+}

@@ -1,0 +1,79 @@
+import EgoCore
+
+/// Runs a durable-state behavior on a state store.
+struct DurableStateProgram<Behavior: EntityBehavior>: EntityProgram {
+    typealias Command = Behavior.Command
+    typealias State = Behavior.State
+    typealias Event = Never
+    typealias Effects = Behavior.State?
+
+    let behavior: Behavior
+    let handler: Handler<Command, State, Effects>
+    let store: any StateStore & EventStore
+    let time: any TimeSource
+    let committer: GroupCommitter<StateWrite, StateOutcome>
+
+    var kind: String { behavior.kind }
+
+    func recover(_ id: PersistenceID) async throws(EgoError) -> Versioned<State> {
+        let info: StreamInfo?
+        let stored: StoredState?
+        do throws(StoreError) {
+            info = try await store.stream(of: id)
+            stored = try await store.state(of: id)
+        } catch {
+            throw EgoError(error, id)
+        }
+        if info?.isErased == true { throw .erased(id) }
+        try EgoError.check(kind, of: id, recorded: info?.kind)
+        guard let stored else { return Versioned(state: behavior.initialState(for: id), version: .zero) }
+        do throws(PayloadError) {
+            return Versioned(state: try State(decoding: stored.payload), version: stored.version)
+        } catch {
+            throw EgoError(FoldError.undecodable(sequenceNumber: stored.version, cause: error), id)
+        }
+    }
+
+    func transition(
+        _ effects: State?, from current: Versioned<State>, of id: PersistenceID, metadata: EventMetadata
+    ) throws -> Transition<State, Never, StateWrite>? {
+        guard let state = effects else { return nil }
+        return Transition(
+            after: Versioned(state: state, version: current.version.next), events: [],
+            request: StateWrite(
+                persistenceID: id, kind: kind, expectedVersion: current.version, timestamp: time.now(),
+                payload: try AnyPayload(packing: state).serialized(), metadata: metadata))
+    }
+
+    func record(_ metadata: EventMetadata, at version: SequenceNumber, of id: PersistenceID) -> StateWrite {
+        StateWrite(
+            persistenceID: id, kind: kind, expectedVersion: version, timestamp: time.now(), payload: nil,
+            metadata: metadata)
+    }
+
+    func answer(_ record: CommandRecord, of id: PersistenceID) async throws(EgoError) -> Reply<State, Never> {
+        let current = try await recover(id)
+        guard current.version == record.after else {
+            throw EgoError(
+                .alreadyApplied,
+                "command \(record.commandID) of entity \(id) was carried out before and gave version "
+                    + "\(record.after); the state is at version \(current.version) now",
+                persistenceID: id)
+        }
+        return Reply(
+            persistenceID: id, state: current.state, sequenceNumber: record.after, events: [], isRepeated: true)
+    }
+
+    func verdict(for outcome: StateOutcome, of id: PersistenceID) -> Ticket.Verdict {
+        switch outcome {
+        case .saved: .committed
+        case .conflict: .rerun
+        case .duplicate(let record): .duplicate(record)
+        case .erased: .failed(.erased(id))
+        }
+    }
+
+    func command(_ commandID: CommandID, of id: PersistenceID) async throws(StoreError) -> CommandRecord? {
+        try await store.command(commandID, of: id)
+    }
+}

@@ -1,0 +1,450 @@
+import EgoCore
+import Logging
+import SwiftProtobuf
+import Synchronization
+
+/// One active entity: its committed state, the state that its commands under way lead to, and those commands.
+///
+/// No task, actor or queue of its own: callers run the handler themselves, one at a time under the lock.
+final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
+    typealias Outcome = Program.Outcome
+    typealias EntityReply = Reply<Program.State, Program.Event>
+
+    private enum Phase {
+        /// The state is not known; the next command loads it.
+        case cold
+        /// Somebody is loading it.
+        case loading(Ticket)
+        case active
+        case stopped(EgoError)
+        /// The entity has left memory; whoever still refers to it asks the registry again.
+        case passivated
+    }
+
+    private struct Pending {
+        let ticket: Ticket
+        let commandID: CommandID?
+        let after: Versioned<Program.State>
+    }
+
+    private struct Core {
+        var phase = Phase.cold
+        var committed: Versioned<Program.State>
+        /// The state after all commands under way.
+        var latest: Versioned<Program.State>
+        var pending: [Pending] = []
+        /// How many of `pending`, from its start, are committed already.
+        var settled = 0
+        var lineage = Lineage()
+        /// Calls that are between their commands' arrival and reply.
+        var calls = 0
+        var failures: [Timestamp] = []
+
+        var hasPending: Bool { settled < pending.count }
+    }
+
+    let id: PersistenceID
+    let use = EntityUse()
+    private let program: Program
+    private let core: Mutex<Core>
+    private let gate = Gate()
+    private let context: EngineContext
+
+    init(_ id: PersistenceID, program: Program, initialState: Program.State, context: EngineContext) {
+        self.id = id
+        self.program = program
+        self.context = context
+        let start = Versioned(state: initialState, version: .zero)
+        self.core = Mutex(Core(committed: start, latest: start))
+    }
+
+    var kind: String { program.kind }
+
+    // MARK: Commands
+
+    /// Runs a command; nil when the entity has left memory meanwhile, and the caller has to ask the registry again.
+    func send(_ command: Program.Command, _ options: CommandOptions) async throws(EgoError) -> EntityReply? {
+        guard enter() else { return nil }
+        defer { core.withLock { $0.calls -= 1 } }
+        guard case .awaiting(let handle) = program.handler else {
+            return try await run(options) { [self] in decide(command, options) }
+        }
+        let gate = GatePass(gate)
+        defer { gate.leave() }
+        return try await run(options) { [self] in
+            await gate.enter()
+            return await decide(command, options, awaiting: handle, gate: gate)
+        }
+    }
+
+    /// What a command would do to the committed state; nothing is written.
+    func preview(_ command: Program.Command) async throws(EgoError) -> EntityReply? {
+        guard enter() else { return nil }
+        defer { core.withLock { $0.calls -= 1 } }
+        let current = try await load()
+        do {
+            let effects: Program.Effects
+            switch program.handler {
+            case .immediate(let handle): effects = try handle(command, current.state)
+            case .awaiting(let handle): effects = try await handle(command, current.state)
+            }
+            let transition = try program.transition(effects, from: current, of: id, metadata: .none)
+            return reply(transition?.after ?? current, transition?.events ?? [])
+        } catch {
+            throw EgoError(thrownByBehavior: error, id)
+        }
+    }
+
+    /// The committed state; nil when the entity has left memory meanwhile.
+    func read() async throws(EgoError) -> Versioned<Program.State>? {
+        guard enter() else { return nil }
+        defer { core.withLock { $0.calls -= 1 } }
+        return try await load()
+    }
+
+    /// What to do after a command was decided, or could not be.
+    private enum Step {
+        case reply(EntityReply)
+        case fail(EgoError)
+        /// Wait for the command's own commit, then answer.
+        case commit(Ticket, leads: Bool, EntityReply)
+        /// Nothing to write: answer once the commit of an earlier command proves the state that this was decided on.
+        case answerAfter(Ticket, Result<EntityReply, EgoError>)
+        /// Load the entity, then decide.
+        case load
+        /// Wait for another command's commit, then decide.
+        case decideAfter(Ticket)
+    }
+
+    /// How the decision of an awaiting handler begins.
+    private enum Begin {
+        case step(Step)
+        case decide(Versioned<Program.State>, Lineage)
+    }
+
+    /// How a load goes on.
+    private enum LoadStep {
+        case known(Versioned<Program.State>)
+        case wait(Ticket)
+        case fail(EgoError)
+        case read
+    }
+
+    private func run(
+        _ options: CommandOptions, decide: () async -> Step
+    ) async throws(EgoError) -> EntityReply {
+        var conflicts = 0
+        while true {
+            if let commandID = options.metadata.commandID, let reply = try await earlierReply(commandID) {
+                return reply
+            }
+            let ticket: Ticket
+            let answer: Result<EntityReply, EgoError>?
+            var isOwn = false
+            switch await decide() {
+            case .reply(let reply): return reply
+            case .fail(let error):
+                if error.code == .bug { didFail(error) }
+                throw error
+            case .load:
+                _ = try await load()
+                continue
+            case .decideAfter(let other): (ticket, answer) = (other, nil)
+            case .answerAfter(let other, let result): (ticket, answer) = (other, result)
+            case .commit(let own, let leads, let reply):
+                (ticket, answer, isOwn) = (own, .success(reply), true)
+                if leads { await program.committer.lead() }
+            }
+            switch await ticket.verdict() {
+            case .committed:
+                if let answer { return try answer.get() }
+            case .rerun:
+                guard isOwn else { continue }
+                conflicts += 1
+                if conflicts > context.configuration.conflictRetries {
+                    throw EgoError(
+                        .conflict, "entity \(id): other writers won \(conflicts) times in a row", persistenceID: id)
+                }
+            case .duplicate(let record):
+                if isOwn { return try await program.answer(record, of: id) }
+            case .failed(let error):
+                if isOwn { throw error }
+            }
+        }
+    }
+
+    /// The answer to an earlier command of the same ID.
+    private func earlierReply(_ commandID: CommandID) async throws(EgoError) -> EntityReply? {
+        let underWay = core.withLock { core in
+            core.pending[core.settled...].first { $0.commandID == commandID }?.ticket
+        }
+        if let underWay { _ = await underWay.verdict() }
+        let record: CommandRecord?
+        do { record = try await program.command(commandID, of: id) } catch { throw EgoError(error, id) }
+        guard let record else { return nil }
+        return try await program.answer(record, of: id)
+    }
+
+    private func decide(_ command: Program.Command, _ options: CommandOptions) -> Step {
+        core.withLock { core in
+            if let step = precondition(&core, options) { return step }
+            guard case .immediate(let handle) = program.handler else { return .load }
+            do {
+                return try enqueue(try handle(command, core.latest.state), options, &core)
+            } catch {
+                return refusal(error, &core)
+            }
+        }
+    }
+
+    private func decide(
+        _ command: Program.Command, _ options: CommandOptions,
+        awaiting handle: @Sendable (Program.Command, Program.State) async throws -> Program.Effects, gate: GatePass
+    ) async -> Step {
+        let begin: Begin = core.withLock { core in
+            if let step = precondition(&core, options) { return .step(step) }
+            return .decide(core.latest, core.lineage)
+        }
+        guard case .decide(let current, let lineage) = begin else {
+            guard case .step(let step) = begin else { return .load }
+            return step
+        }
+        let result: Result<Program.Effects, any Error>
+        do { result = .success(try await handle(command, current.state)) } catch { result = .failure(error) }
+        let step: Step = core.withLock { core in
+            // The gate kept other commands out, but a failed commit may have taken the state away.
+            if core.lineage !== lineage || lineage.isBroken { return .load }
+            do {
+                return try enqueue(result.get(), options, &core)
+            } catch {
+                return refusal(error, &core)
+            }
+        }
+        // The next command may be decided while this one commits. One that has to run again comes back in line.
+        if case .commit = step { gate.leave() }
+        return step
+    }
+
+    /// What has to be true before a command is decided; nil when it is.
+    private func precondition(_ core: inout Core, _ options: CommandOptions) -> Step? {
+        switch core.phase {
+        case .active: break
+        case .cold, .loading, .passivated: return .load
+        case .stopped(let error): return .fail(error)
+        }
+        if let commandID = options.metadata.commandID,
+            let same = core.pending[core.settled...].first(where: { $0.commandID == commandID })
+        {
+            return .decideAfter(same.ticket)
+        }
+        guard let expected = options.expectedVersion.last, expected != core.latest.version else { return nil }
+        if let last = core.pending.last, core.hasPending { return .decideAfter(last.ticket) }
+        return .fail(
+            EgoError(
+                .conflict, "entity \(id) is at \(core.latest.version), not at \(expected)", persistenceID: id))
+    }
+
+    private func enqueue(
+        _ effects: Program.Effects, _ options: CommandOptions, _ core: inout Core
+    ) throws -> Step {
+        let transition = try program.transition(effects, from: core.latest, of: id, metadata: options.metadata)
+        let after: Versioned<Program.State>
+        let request: Program.Request
+        if let transition {
+            after = transition.after
+            request = transition.request
+        } else if options.metadata.commandID != nil {
+            after = core.latest
+            request = program.record(options.metadata, at: core.latest.version, of: id)
+        } else {
+            // Nothing to write; but the state that the answer shows has to be committed first.
+            let reply = reply(core.latest, [])
+            guard core.hasPending, let last = core.pending.last else { return .reply(reply) }
+            return .answerAfter(last.ticket, .success(reply))
+        }
+        let pending = Pending(ticket: Ticket(), commandID: options.metadata.commandID, after: after)
+        core.latest = after
+        core.pending.append(pending)
+        let leads = program.committer.enqueue(
+            GroupCommitter.Entry(request: request, lineage: core.lineage, owner: self, ticket: pending.ticket))
+        return .commit(pending.ticket, leads: leads, reply(after, transition?.events ?? []))
+    }
+
+    /// A refusal holds when the state that it was decided on is committed.
+    private func refusal(_ error: any Error, _ core: inout Core) -> Step {
+        let error = EgoError(thrownByBehavior: error, id)
+        guard core.hasPending, let last = core.pending.last else { return .fail(error) }
+        return .answerAfter(last.ticket, .failure(error))
+    }
+
+    private func reply(_ after: Versioned<Program.State>, _ events: [Program.Event]) -> EntityReply {
+        Reply(
+            persistenceID: id, state: after.state, sequenceNumber: after.version, events: events, isRepeated: false)
+    }
+
+    // MARK: Loading
+
+    /// The committed state, read from the store when it is not known.
+    private func load() async throws(EgoError) -> Versioned<Program.State> {
+        while true {
+            let own = Ticket()
+            let next: LoadStep = core.withLock { core in
+                switch core.phase {
+                case .active: return .known(core.committed)
+                case .loading(let other): return .wait(other)
+                case .stopped(let error): return .fail(error)
+                case .cold, .passivated:
+                    core.phase = .loading(own)
+                    return .read
+                }
+            }
+            switch next {
+            case .known(let state): return state
+            case .fail(let error): throw error
+            case .wait(let other):
+                if case .failed(let error) = await other.verdict() { throw error }
+            case .read:
+                do throws(EgoError) {
+                    let state = try await program.recover(id)
+                    core.withLock { core in
+                        core.phase = .active
+                        core.committed = state
+                        core.latest = state
+                        core.pending = []
+                        core.settled = 0
+                        core.lineage = Lineage()
+                    }
+                    own.resolve(.committed)
+                    return state
+                } catch {
+                    core.withLock { $0.phase = .cold }
+                    if error.code == .undecodable { didFail(error) }
+                    own.resolve(.failed(error))
+                    throw error
+                }
+            }
+        }
+    }
+
+    // MARK: Supervision
+
+    /// Counts a failure that is the entity's own, and stops the entity when there were too many.
+    private func didFail(_ error: EgoError) {
+        let now = context.time.now()
+        let stopped = core.withLock { core -> Bool in
+            if case .stopped = core.phase { return false }
+            var limit = 0
+            if case .restart(let most, let window) = context.configuration.supervision {
+                limit = most
+                core.failures.removeAll { now.duration(since: $0) > window }
+            }
+            core.failures.append(now)
+            if core.failures.count > limit {
+                core.phase = .stopped(
+                    EgoError(
+                        .stopped, "entity \(id) was stopped after \(core.failures.count) failures, the last: \(error)",
+                        persistenceID: id, cause: error))
+                return true
+            }
+            // Commands under way are being committed on a state that is right; they are not taken back.
+            if case .active = core.phase, !core.hasPending { core.phase = .cold }
+            return false
+        }
+        if stopped {
+            context.log.error("entity stopped", metadata: ["persistence_id": "\(id)", "error": "\(error)"])
+        }
+    }
+
+    /// Lets a stopped entity take commands again.
+    func restart() {
+        core.withLock { core in
+            guard case .stopped = core.phase else { return }
+            core.failures = []
+            core.phase = .cold
+        }
+    }
+
+    // MARK: Commits
+
+    func verdict(for outcome: Program.Outcome) -> Ticket.Verdict { program.verdict(for: outcome, of: id) }
+
+    func storageError(_ error: StoreError) -> EgoError { EgoError(error, id) }
+
+    func didCommit(_ ticket: Ticket, of lineage: Lineage) {
+        let snapshot = core.withLock { core -> Versioned<Program.State>? in
+            guard core.lineage === lineage, core.hasPending else { return nil }
+            let before = core.committed.version
+            core.committed = core.pending[core.settled].after
+            core.settled += 1
+            if core.settled == core.pending.count {
+                core.pending.removeAll(keepingCapacity: true)
+                core.settled = 0
+            } else if core.settled >= 1_024, core.settled * 2 > core.pending.count {
+                core.pending.removeFirst(core.settled)
+                core.settled = 0
+            }
+            guard let interval = context.configuration.snapshotInterval else { return nil }
+            let passed = core.committed.version.rawValue / UInt64(interval) > before.rawValue / UInt64(interval)
+            return passed ? core.committed : nil
+        }
+        if let snapshot, Program.Event.self != Never.self {
+            context.snapshots.save(snapshot.state, at: snapshot.version, of: id)
+        }
+    }
+
+    func abandon(_ lineage: Lineage) -> [Ticket] {
+        lineage.breakOff()
+        return core.withLock { core in
+            guard core.lineage === lineage else { return [] }
+            let tickets = core.pending[core.settled...].map(\.ticket)
+            core.pending = []
+            core.settled = 0
+            core.lineage = Lineage()
+            core.latest = core.committed
+            if case .active = core.phase { core.phase = .cold }
+            return tickets
+        }
+    }
+
+    // MARK: Passivation
+
+    private func enter() -> Bool {
+        use.touch(context.clock)
+        return core.withLock { core in
+            if case .passivated = core.phase { return false }
+            core.calls += 1
+            return true
+        }
+    }
+
+    func passivate() -> Bool {
+        core.withLock { core in
+            guard core.calls == 0, !core.hasPending else { return false }
+            switch core.phase {
+            case .active, .cold:
+                core.phase = .passivated
+                return true
+            case .passivated: return true
+            case .loading, .stopped: return false
+            }
+        }
+    }
+}
+
+/// One command's pass through a gate: it may leave early, and come back in line.
+private final class GatePass: Sendable {
+    private let gate: Gate
+    private let isIn = Atomic<Bool>(false)
+
+    init(_ gate: Gate) { self.gate = gate }
+
+    func enter() async {
+        if isIn.load(ordering: .acquiring) { return }
+        await gate.enter()
+        isIn.store(true, ordering: .releasing)
+    }
+
+    func leave() {
+        if isIn.exchange(false, ordering: .acquiringAndReleasing) { gate.leave() }
+    }
+}

@@ -1,0 +1,118 @@
+/// One change that an operation makes to a store; several are committed together, so that an operation's effect, its
+/// checkpoint and its audit record are all there or all absent.
+public enum OperatorChange: Sendable {
+    /// Deletes the entity's events up to and including a number, and raises its floor to it (law 6).
+    /// A number past the last event counts as the last event's.
+    case deleteEvents(of: PersistenceID, through: SequenceNumber)
+    /// Deletes the entity's snapshots up to and including a number.
+    case deleteSnapshots(of: PersistenceID, through: SequenceNumber)
+    /// Saves a snapshot, replacing one at the same number.
+    case saveSnapshot(StoredSnapshot)
+    /// Deletes the entity's durable state.
+    case deleteState(of: PersistenceID)
+    /// Marks an entity as erased: no append, snapshot or state of it is accepted any more, and its remembered command
+    /// IDs are deleted.
+    case placeTombstone(Tombstone)
+    /// Adds a job, or replaces the one of the same ID.
+    case saveJob(Job)
+    /// Appends to the audit log.
+    case audit(AuditEntry)
+    /// Adds a legal hold, or replaces the entity's.
+    case placeHold(LegalHold)
+    /// Removes the entity's legal hold.
+    case releaseHold(of: PersistenceID)
+}
+
+/// The right to change something, for a while.
+public struct Lease: Sendable, Hashable {
+    /// What is guarded.
+    public var name: String
+    /// Who holds it.
+    public var owner: String
+    /// Grows each time the lease changes hands; tells a late holder from the current one.
+    public var generation: UInt64
+    /// When the owner took it.
+    public var acquiredAt: Timestamp
+    /// When others may take it over.
+    public var expiresAt: Timestamp
+
+    /// A lease with the given parts.
+    public init(name: String, owner: String, generation: UInt64, acquiredAt: Timestamp, expiresAt: Timestamp) {
+        self.name = name
+        self.owner = owner
+        self.generation = generation
+        self.acquiredAt = acquiredAt
+        self.expiresAt = expiresAt
+    }
+}
+
+/// Durable, resumable operator work.
+public struct Job: Sendable, Hashable {
+    /// Names the job; unique in the store.
+    public var id: String
+    /// The operation.
+    public var kind: String
+    /// Where it stands.
+    public var state: State
+    /// The operation's arguments, as JSON.
+    public var arguments: String
+    /// How far it came, as JSON; the operation's own format.
+    public var checkpoint: String
+    /// When it was started.
+    public var createdAt: Timestamp
+    /// When its checkpoint was last written.
+    public var updatedAt: Timestamp
+
+    /// Where a job stands.
+    public enum State: String, Sendable {
+        case running, interrupted, failed, done
+    }
+
+    /// A job with the given parts.
+    public init(
+        id: String, kind: String, state: State, arguments: String, checkpoint: String, createdAt: Timestamp,
+        updatedAt: Timestamp
+    ) {
+        self.id = id
+        self.kind = kind
+        self.state = state
+        self.arguments = arguments
+        self.checkpoint = checkpoint
+        self.createdAt = createdAt
+        self.updatedAt = updatedAt
+    }
+}
+
+/// Marks an erased entity; keeps its last sequence number, so that the number is never given again.
+public struct Tombstone: Sendable, Hashable {
+    /// The entity.
+    public var persistenceID: PersistenceID
+    /// The entity's last sequence number when it was erased.
+    public var sequenceNumber: SequenceNumber
+    /// When it was erased.
+    public var erasedAt: Timestamp
+
+    /// A tombstone with the given parts.
+    public init(persistenceID: PersistenceID, sequenceNumber: SequenceNumber, erasedAt: Timestamp) {
+        self.persistenceID = persistenceID
+        self.sequenceNumber = sequenceNumber
+        self.erasedAt = erasedAt
+    }
+}
+
+/// Keeps an entity's records from being deleted by retention.
+public struct LegalHold: Sendable, Hashable {
+    /// The entity.
+    public var persistenceID: PersistenceID
+    /// Why.
+    public var reason: String
+    /// Since when.
+    public var placedAt: Timestamp
+
+    /// A hold with the given parts.
+    public init(persistenceID: PersistenceID, reason: String, placedAt: Timestamp) {
+        self.persistenceID = persistenceID
+        self.reason = reason
+        self.placedAt = placedAt
+    }
+}

@@ -1,0 +1,172 @@
+/// What operators need of a store beside its records: lists, counts, transactional changes, leases, jobs, audit.
+public protocol OperatorStore: Sendable {
+    /// What the store is.
+    func metadata() async throws(StoreError) -> StoreMetadata
+
+    /// Entities with events or a durable state, ascending by persistence ID, one page.
+    func entities(_ query: EntityQuery) async throws(StoreError) -> [EntitySummary]
+
+    /// Counts over the whole store.
+    func statistics() async throws(StoreError) -> StoreStatistics
+
+    /// Makes changes in one transaction, all or none, in their order.
+    ///
+    /// - Parameter lease: when given, the changes are made only while this lease is still held.
+    /// - Returns: how many rows each change inserted or deleted, in the order of the changes.
+    /// - Throws: ``StoreError/Code/fenced`` when the lease was lost. Nothing was changed then.
+    func commit(_ changes: [OperatorChange], under lease: Lease?) async throws(StoreError) -> [Int]
+
+    /// Takes a lease, or takes one over that ran out.
+    ///
+    /// - Throws: ``StoreError/Code/leaseHeld`` when another owner holds it; the message names the owner and since when.
+    func acquireLease(
+        _ name: String, owner: String, for duration: Duration, now: Timestamp
+    ) async throws(StoreError) -> Lease
+
+    /// Prolongs a lease.
+    ///
+    /// - Throws: ``StoreError/Code/fenced`` when it was taken over.
+    func renew(_ lease: Lease, for duration: Duration, now: Timestamp) async throws(StoreError) -> Lease
+
+    /// Gives a lease back. Nothing happens when it was taken over.
+    func release(_ lease: Lease) async throws(StoreError)
+
+    /// The leases that were not released, ascending by name.
+    func leases() async throws(StoreError) -> [Lease]
+
+    /// The job of an ID; nil when there is none.
+    func job(_ id: String) async throws(StoreError) -> Job?
+
+    /// All jobs, newest first.
+    func jobs() async throws(StoreError) -> [Job]
+
+    /// The audit log after record `number`, ascending, at most `limit` records.
+    func audit(after number: UInt64, limit: Int) async throws(StoreError) -> [AuditRecord]
+
+    /// The entity's tombstone; nil when it was not erased.
+    func tombstone(of id: PersistenceID) async throws(StoreError) -> Tombstone?
+
+    /// Legal holds, ascending by persistence ID.
+    func holds() async throws(StoreError) -> [LegalHold]
+}
+
+/// What a store is.
+public struct StoreMetadata: Sendable, Hashable {
+    /// Tells this store from every other; made when the store was.
+    public var storeID: String
+    /// The version of the schema.
+    public var schemaVersion: Int
+    /// How many shards the store's entities are spread over; fixed.
+    public var shardCount: UInt32
+    /// Who made the database.
+    public var origin: Origin
+
+    /// Who made a database.
+    public enum Origin: String, Sendable {
+        case ego
+        case egoGoV3 = "ego-go-v3"
+        case egoGoV4 = "ego-go-v4"
+    }
+
+    /// Metadata with the given parts.
+    public init(storeID: String, schemaVersion: Int, shardCount: UInt32, origin: Origin) {
+        self.storeID = storeID
+        self.schemaVersion = schemaVersion
+        self.shardCount = shardCount
+        self.origin = origin
+    }
+}
+
+/// Which entities to list.
+public struct EntityQuery: Sendable, Hashable {
+    /// Entities whose ID starts with this text.
+    public var prefix: String?
+    /// Entities that were recorded with one of these kinds; nil for all.
+    public var kind: String?
+    /// Entities of this shard.
+    public var shard: Shard?
+    /// Only entities after this one.
+    public var after: PersistenceID?
+    /// The most entities to return; at least 1.
+    public var limit: Int
+
+    /// A query with the given parts.
+    public init(
+        prefix: String? = nil, kind: String? = nil, shard: Shard? = nil, after: PersistenceID? = nil,
+        limit: Int = 100
+    ) {
+        self.prefix = prefix
+        self.kind = kind
+        self.shard = shard
+        self.after = after
+        self.limit = max(1, limit)
+    }
+}
+
+/// What a store knows of one entity.
+public struct EntitySummary: Sendable, Hashable {
+    /// The entity.
+    public var persistenceID: PersistenceID
+    /// The kind that its writer recorded.
+    public var kind: String?
+    /// The last event's number, or the durable state's version.
+    public var sequenceNumber: SequenceNumber
+    /// How many events are stored; less than ``sequenceNumber`` after a trim.
+    public var eventCount: Int
+    /// Whether the entity has a durable state instead of events.
+    public var isDurableState: Bool
+    /// The entity's shard.
+    public var shard: Shard
+    /// When the first stored event was written; nil when there is none.
+    public var firstTimestamp: Timestamp?
+    /// When the last stored event or the state was written; nil when there is none.
+    public var lastTimestamp: Timestamp?
+    /// Whether an event of it is encrypted.
+    public var isEncrypted: Bool
+    /// Whether it was erased.
+    public var isErased: Bool
+
+    /// A summary with the given parts.
+    public init(
+        persistenceID: PersistenceID, kind: String?, sequenceNumber: SequenceNumber, eventCount: Int,
+        isDurableState: Bool, shard: Shard, firstTimestamp: Timestamp?, lastTimestamp: Timestamp?, isEncrypted: Bool,
+        isErased: Bool
+    ) {
+        self.persistenceID = persistenceID
+        self.kind = kind
+        self.sequenceNumber = sequenceNumber
+        self.eventCount = eventCount
+        self.isDurableState = isDurableState
+        self.shard = shard
+        self.firstTimestamp = firstTimestamp
+        self.lastTimestamp = lastTimestamp
+        self.isEncrypted = isEncrypted
+        self.isErased = isErased
+    }
+}
+
+/// Counts over a whole store.
+public struct StoreStatistics: Sendable, Hashable {
+    /// Entities with events or a durable state, erased ones included.
+    public var entities: Int
+    /// Stored events.
+    public var events: Int
+    /// Stored snapshots.
+    public var snapshots: Int
+    /// Stored durable states.
+    public var durableStates: Int
+    /// The last record's offset.
+    public var head: Offset
+    /// What the store takes on disk or in memory, in bytes; nil when unknown.
+    public var bytes: Int?
+
+    /// Counts with the given parts.
+    public init(entities: Int, events: Int, snapshots: Int, durableStates: Int, head: Offset, bytes: Int?) {
+        self.entities = entities
+        self.events = events
+        self.snapshots = snapshots
+        self.durableStates = durableStates
+        self.head = head
+        self.bytes = bytes
+    }
+}

@@ -1,0 +1,71 @@
+/// What went wrong in a store.
+///
+/// ``code`` is API, ``message`` is not. ``cause`` is the error of the database or operating system, ``secondary`` are
+/// errors of the rollback or close that followed.
+public struct StoreError: Error, Sendable, CustomStringConvertible {
+    /// What kind of failure it is, and what to do about it.
+    public struct Code: Sendable, Hashable, CustomStringConvertible {
+        private enum Value: String { // the names are stable: tests and logs show them
+            case unavailable, busy, notFound, notAStore, isDirectory, notInitialized, newerSchema, readOnly
+            case permission, full, io, corrupt, leaseHeld, fenced, invalid, closed, cancelled
+        }
+
+        private let value: Value
+
+        /// The store cannot be reached; retry later.
+        public static let unavailable = Code(value: .unavailable)
+        /// Locked by somebody else for longer than the timeout; retry is safe.
+        public static let busy = Code(value: .busy)
+        /// There is no such file or database.
+        public static let notFound = Code(value: .notFound)
+        /// It exists and is no Ego store.
+        public static let notAStore = Code(value: .notAStore)
+        /// A folder was named where a file is wanted.
+        public static let isDirectory = Code(value: .isDirectory)
+        /// The schema is missing or older than this program's; `ego init` brings it up to date.
+        public static let notInitialized = Code(value: .notInitialized)
+        /// The schema was written by a newer version; use that version.
+        public static let newerSchema = Code(value: .newerSchema)
+        /// The store was opened for reading, or its medium cannot be written.
+        public static let readOnly = Code(value: .readOnly)
+        /// The operating system or the server refused access.
+        public static let permission = Code(value: .permission)
+        /// No space is left.
+        public static let full = Code(value: .full)
+        /// Reading or writing failed.
+        public static let io = Code(value: .io)
+        /// The database, or a record in it, is damaged.
+        public static let corrupt = Code(value: .corrupt)
+        /// Another owner holds the lease; nothing was changed.
+        public static let leaseHeld = Code(value: .leaseHeld)
+        /// The lease or generation that guarded this write was lost; nothing was changed.
+        public static let fenced = Code(value: .fenced)
+        /// The request itself is wrong.
+        public static let invalid = Code(value: .invalid)
+        /// The store was closed.
+        public static let closed = Code(value: .closed)
+        /// The task was cancelled before the call began.
+        public static let cancelled = Code(value: .cancelled)
+
+        public var description: String { value.rawValue }
+    }
+
+    /// What kind of failure it is.
+    public var code: Code
+    /// What happened, in a sentence for an operator.
+    public var message: String
+    /// The database's or operating system's own error.
+    public var cause: (any Error)?
+    /// Errors met while cleaning up after the first.
+    public var secondary: [any Error]
+
+    /// An error with the given parts.
+    public init(_ code: Code, _ message: String, cause: (any Error)? = nil) {
+        self.code = code
+        self.message = message
+        self.cause = cause
+        self.secondary = []
+    }
+
+    public var description: String { message }
+}

@@ -1,0 +1,83 @@
+/// One record of the journal, as bytes: nothing in it has been decoded.
+public struct PersistedEvent: Sendable, Hashable {
+    /// The entity.
+    public var persistenceID: PersistenceID
+    /// The event's place within the entity.
+    public var sequenceNumber: SequenceNumber
+    /// The event's place in the journal; ``Offset/start`` for a record that came from a file.
+    public var offset: Offset
+    /// When the event was written, by its writer's clock.
+    public var timestamp: Timestamp
+    /// The slice of the journal that the entity belongs to.
+    public var shard: Shard
+    /// What the payload is; `google.protobuf.Any` in everything that Ego and eGo for Go write.
+    public var manifest: String
+    /// The payload: a serialized `google.protobuf.Any`, whose value is ciphertext when ``isEncrypted``.
+    public var payload: [UInt8]
+    /// The key that the payload is encrypted with; empty when it is not.
+    public var encryptionKeyID: String
+    /// Whether the payload's value is ciphertext.
+    public var isEncrypted: Bool
+    /// eGo for Go's mark of a logically deleted event.
+    public var isDeleted: Bool
+    /// What travels beside the event.
+    public var metadata: EventMetadata
+    /// Fields of `egopb.Event` that its version 4 does not know, in wire format; field 5 is eGo v3's inline state.
+    public var unknownFields: [UInt8]
+
+    /// The manifest of everything that Ego writes.
+    public static let anyManifest = "google.protobuf.Any"
+
+    /// A record with the given parts.
+    public init(
+        persistenceID: PersistenceID, sequenceNumber: SequenceNumber, offset: Offset = .start, timestamp: Timestamp,
+        shard: Shard, manifest: String = Self.anyManifest, payload: [UInt8], encryptionKeyID: String = "",
+        isEncrypted: Bool = false, isDeleted: Bool = false, metadata: EventMetadata = .none,
+        unknownFields: [UInt8] = []
+    ) {
+        self.persistenceID = persistenceID
+        self.sequenceNumber = sequenceNumber
+        self.offset = offset
+        self.timestamp = timestamp
+        self.shard = shard
+        self.manifest = manifest
+        self.payload = payload
+        self.encryptionKeyID = encryptionKeyID
+        self.isEncrypted = isEncrypted
+        self.isDeleted = isDeleted
+        self.metadata = metadata
+        self.unknownFields = unknownFields
+    }
+
+    /// eGo v3's inline state, the content of unknown field 5; nil when there is none.
+    ///
+    /// - Throws: ``PayloadError/malformed`` when the unknown fields or the state are no protobuf.
+    public func inlineState() throws(PayloadError) -> AnyPayload? {
+        if unknownFields.isEmpty { return nil }
+        let state: [UInt8]?
+        do {
+            state = try unknownFields.withRawBytes { (bytes) throws(WireFormatError) -> [UInt8]? in
+                var found: [UInt8]?
+                var reader = WireReader(bytes)
+                while let (field, value) = try reader.next() {
+                    if field == Self.inlineStateField, case .bytes(let range) = value { found = Array(bytes[range]) }
+                }
+                return found
+            }
+        } catch {
+            throw .malformed
+        }
+        guard let state else { return nil }
+        return try AnyPayload(serialized: state)
+    }
+
+    /// `egopb.Event.resulting_state` of eGo v3, reserved since.
+    static let inlineStateField = 5
+
+    /// The unknown fields that hold `state` as eGo v3's inline state.
+    public static func unknownFields(inlineState state: AnyPayload) -> [UInt8] {
+        var writer = WireWriter()
+        writer.data(state.serialized(), field: inlineStateField)
+        return writer.bytes
+    }
+}

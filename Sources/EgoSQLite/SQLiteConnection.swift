@@ -1,0 +1,159 @@
+import CSQLite
+import EgoCore
+
+/// One handle of libsqlite3. Belongs to the executor of its ``SQLiteWorker``.
+final class SQLiteConnection {
+    private let handle: OpaquePointer
+    private var statements: [String: SQLiteStatement] = [:]
+    /// Interned names by number, as this connection has read them.
+    var names: [Int64: String] = [:]
+    /// Numbers of interned names, as this connection has read or written them.
+    var nameIDs: [String: Int64] = [:]
+
+    /// How a file is opened.
+    enum Mode {
+        case readOnly
+        /// For a file whose folder cannot be written and that nobody else writes.
+        case immutable
+        case readWrite
+        case create
+    }
+
+    init(path: String, mode: Mode, busyTimeout: Duration) throws(SQLiteError) {
+        var flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_PRIVATECACHE
+        var name = path
+        switch mode {
+        case .readOnly: flags |= SQLITE_OPEN_READONLY
+        case .immutable:
+            flags |= SQLITE_OPEN_READONLY | SQLITE_OPEN_URI
+            name = "file:\(Self.percentEncoded(path))?immutable=1"
+        case .readWrite: flags |= SQLITE_OPEN_READWRITE
+        case .create: flags |= SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
+        }
+        var handle: OpaquePointer?
+        let code = sqlite3_open_v2(name, &handle, flags, nil)
+        guard code == SQLITE_OK, let handle else {
+            let error = SQLiteError(handle, code: code)
+            sqlite3_close_v2(handle)
+            throw error
+        }
+        self.handle = handle
+        let milliseconds = busyTimeout / .milliseconds(1)
+        sqlite3_busy_timeout(handle, Int32(clamping: Int64(milliseconds)))
+    }
+
+    deinit {
+        statements = [:]
+        sqlite3_close_v2(handle)
+    }
+
+    /// Runs statements that return nothing and take no parameters, such as a schema.
+    func script(_ sql: String) throws(SQLiteError) {
+        let code = sqlite3_exec(handle, sql, nil, nil, nil)
+        guard code == SQLITE_OK else { throw SQLiteError(handle, code: code) }
+    }
+
+    /// Runs one statement and hands each row to `row`, which returns false to stop.
+    func query(
+        _ sql: String, _ parameters: [SQLiteValue] = [], row: (SQLiteStatement) throws(SQLiteError) -> Bool
+    ) throws(SQLiteError) {
+        let statement = try prepared(sql)
+        defer { statement.reset() }
+        for (index, value) in parameters.enumerated() { try statement.bind(value, at: Int32(index + 1)) }
+        while try statement.step() {
+            if try !row(statement) { return }
+        }
+    }
+
+    /// The first row of a statement, read by `read`; nil when there is none.
+    func first<Value>(
+        _ sql: String, _ parameters: [SQLiteValue] = [], _ read: (SQLiteStatement) -> Value
+    ) throws(SQLiteError) -> Value? {
+        var value: Value?
+        try query(sql, parameters) { (statement) throws(SQLiteError) in
+            value = read(statement)
+            return false
+        }
+        return value
+    }
+
+    /// All rows of a statement, read by `read`.
+    func all<Value>(
+        _ sql: String, _ parameters: [SQLiteValue] = [], _ read: (SQLiteStatement) -> Value
+    ) throws(SQLiteError) -> [Value] {
+        var values: [Value] = []
+        try query(sql, parameters) { (statement) throws(SQLiteError) in
+            values.append(read(statement))
+            return true
+        }
+        return values
+    }
+
+    /// Runs a statement to its end; returns how many rows it changed.
+    @discardableResult
+    func execute(_ sql: String, _ parameters: [SQLiteValue] = []) throws(SQLiteError) -> Int {
+        try query(sql, parameters) { _ in true }
+        return Int(sqlite3_changes64(handle))
+    }
+
+    var lastInsertedRow: Int64 { sqlite3_last_insert_rowid(handle) }
+
+    /// Stops a statement that runs on this connection; may be called from any thread.
+    func interrupt() { sqlite3_interrupt(handle) }
+
+    /// Runs `body` in a transaction: committed when it returns, rolled back when it throws.
+    func transaction<Value>(
+        _ kind: TransactionKind, _ body: () throws(StoreError) -> Value
+    ) throws(StoreError) -> Value {
+        _ = try run("begin a transaction") { () throws(SQLiteError) in try execute(kind.rawValue) }
+        do throws(StoreError) {
+            let value = try body()
+            _ = try run("commit") { () throws(SQLiteError) in try execute("COMMIT") }
+            return value
+        } catch {
+            var error = error
+            nameIDs = [:]  // some of them may have been made by this transaction
+            // After some errors (a full disk among them) SQLite has rolled back by itself.
+            if sqlite3_get_autocommit(handle) == 0 {
+                do { try execute("ROLLBACK") } catch let second { error.secondary.append(second) }
+            }
+            throw error
+        }
+    }
+
+    /// What a transaction takes when it begins.
+    enum TransactionKind: String {
+        /// A consistent view for several reads.
+        case read = "BEGIN"
+        /// The write lock, so that what is read cannot change before it is written.
+        case write = "BEGIN IMMEDIATE"
+    }
+
+    /// Turns the library's errors into the port's.
+    func run<Value>(
+        _ what: String, _ body: () throws(SQLiteError) -> Value
+    ) throws(StoreError) -> Value {
+        do { return try body() } catch { throw StoreError(error, during: what) }
+    }
+
+    private func prepared(_ sql: String) throws(SQLiteError) -> SQLiteStatement {
+        if let statement = statements[sql] { return statement }
+        let statement = try SQLiteStatement(sql, on: handle)
+        statements[sql] = statement
+        return statement
+    }
+
+    private static func percentEncoded(_ path: String) -> String {
+        path.utf8.map { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "/"), UInt8(ascii: "."), UInt8(ascii: "-"),
+                UInt8(ascii: "_"):
+                return String(UnicodeScalar(byte))
+            default:
+                let digits = String(byte, radix: 16, uppercase: true)
+                return digits.count == 1 ? "%0" + digits : "%" + digits
+            }
+        }.joined()
+    }
+}

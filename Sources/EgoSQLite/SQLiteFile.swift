@@ -1,0 +1,56 @@
+import EgoCore
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+/// What the operating system says of a store's file, asked before SQLite is, whose answers are vaguer.
+enum SQLiteFile {
+    /// Checks that there is a file that can be read and looks like a SQLite database.
+    static func check(_ path: String) throws(StoreError) {
+        var status = stat()
+        guard stat(path, &status) == 0 else {
+            switch errno {
+            case ENOENT, ENOTDIR: throw StoreError(.notFound, "there is no store at \(path)")
+            case EACCES: throw StoreError(.permission, "\(path) cannot be reached: permission denied")
+            default: throw StoreError(.unavailable, "\(path): \(String(cString: strerror(errno)))")
+            }
+        }
+        if status.st_mode & S_IFMT == S_IFDIR { throw StoreError(.isDirectory, "\(path) is a folder") }
+        let file = open(path, O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else {
+            if errno == EACCES { throw StoreError(.permission, "\(path) cannot be read: permission denied") }
+            throw StoreError(.unavailable, "\(path): \(String(cString: strerror(errno)))")
+        }
+        defer { close(file) }
+        var header = [UInt8](repeating: 0, count: 16)
+        let count = read(file, &header, header.count)
+        if count == 0 { return }  // SQLite takes an empty file for an empty database
+        guard count == 16, header == Array("SQLite format 3\0".utf8) else {
+            throw StoreError(.notAStore, "\(path) is not a SQLite database")
+        }
+    }
+
+    /// Checks that the file can be written.
+    static func checkWritable(_ path: String) throws(StoreError) {
+        if access(path, W_OK) == 0 { return }
+        throw StoreError(.readOnly, "\(path) cannot be written: \(String(cString: strerror(errno)))")
+    }
+
+    /// How to open the file for reading: as usual, or as immutable where its folder cannot hold the files that WAL
+    /// mode needs and no log is left to read.
+    static func readMode(_ path: String) throws(StoreError) -> SQLiteConnection.Mode {
+        if access("\(path)-shm", R_OK | W_OK) == 0 { return .readOnly }
+        let slash = path.lastIndex(of: "/")
+        let folder = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+        if access(folder, W_OK) == 0 { return .readOnly }
+        var status = stat()
+        if stat("\(path)-wal", &status) == 0, status.st_size > 0 {
+            throw StoreError(
+                .permission, "\(path) has a write-ahead log that cannot be read without writing in \(folder)")
+        }
+        return .immutable
+    }
+}

@@ -1,0 +1,100 @@
+public import EgoCore
+
+extension SQLiteStore {
+    private static let selectLeaseGeneration = "SELECT generation FROM ego_leases WHERE name = ?1 AND owner IS NOT NULL"
+
+    public func commit(_ changes: [OperatorChange], under lease: Lease?) async throws(StoreError) -> [Int] {
+        let shardCount = shardCount
+        return try await write { (connection) throws(StoreError) in
+            if let lease {
+                let generation = try connection.run("check lease") { () throws(SQLiteError) in
+                    try connection.first(Self.selectLeaseGeneration, [.text(lease.name)]) { $0.integer(0) }
+                }
+                guard generation == Int64(bitPattern: lease.generation) else {
+                    throw StoreError(.fenced, "the lease on \(lease.name) was lost")
+                }
+            }
+            return try connection.run("change the store") { () throws(SQLiteError) in
+                var counts: [Int] = []
+                for change in changes { counts.append(try Self.make(change, on: connection, shardCount: shardCount)) }
+                return counts
+            }
+        }
+    }
+
+    private static let deleteEvents = "DELETE FROM ego_events WHERE entity = ?1 AND sequence_number <= ?2"
+    private static let raiseFloor = "UPDATE ego_entities SET floor = max(floor, ?2) WHERE id = ?1"
+    private static let deleteSnapshots = "DELETE FROM ego_snapshots WHERE entity = ?1 AND sequence_number <= ?2"
+    private static let deleteState = "DELETE FROM ego_states WHERE entity = ?1"
+    private static let deleteCommands = "DELETE FROM ego_commands WHERE entity = ?1"
+    private static let insertTombstone = """
+        INSERT INTO ego_tombstones (entity, sequence_number, erased_at) VALUES (?1, ?2, ?3)
+        ON CONFLICT (entity) DO NOTHING
+        """
+    private static let upsertJob = """
+        INSERT INTO ego_jobs (id, kind, state, arguments, checkpoint, created_at, updated_at)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+        ON CONFLICT (id) DO UPDATE SET state = excluded.state, checkpoint = excluded.checkpoint,
+            updated_at = excluded.updated_at
+        """
+    private static let selectLastAudit = "SELECT number, hash FROM ego_audit ORDER BY number DESC LIMIT 1"
+    private static let insertAudit = """
+        INSERT INTO ego_audit (number, timestamp, actor, action, arguments, reason, result, previous_hash, hash)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+        """
+    private static let upsertHold = """
+        INSERT INTO ego_holds (persistence_id, reason, placed_at) VALUES (?1, ?2, ?3)
+        ON CONFLICT (persistence_id) DO UPDATE SET reason = excluded.reason, placed_at = excluded.placed_at
+        """
+    private static let deleteHold = "DELETE FROM ego_holds WHERE persistence_id = ?1"
+
+    private static func make(
+        _ change: OperatorChange, on connection: SQLiteConnection, shardCount: UInt32
+    ) throws(SQLiteError) -> Int {
+        switch change {
+        case .deleteEvents(let id, let number):
+            guard let entity = try connection.entity(id) else { return 0 }
+            let through = min(number, SequenceNumber(UInt64(entity.last)))
+            let deleted = try connection.execute(deleteEvents, [.integer(entity.id), .sequence(through)])
+            try connection.execute(raiseFloor, [.integer(entity.id), .sequence(through)])
+            return deleted
+        case .deleteSnapshots(let id, let number):
+            guard let entity = try connection.entity(id) else { return 0 }
+            return try connection.execute(deleteSnapshots, [.integer(entity.id), .sequence(number)])
+        case .saveSnapshot(let snapshot):
+            return try connection.save(snapshot, shardCount: shardCount)
+        case .deleteState(let id):
+            guard let entity = try connection.entity(id) else { return 0 }
+            return try connection.execute(deleteState, [.integer(entity.id)])
+        case .placeTombstone(let tombstone):
+            let entity = try connection.entity(making: tombstone.persistenceID, kind: nil, shardCount: shardCount)
+            try connection.execute(deleteCommands, [.integer(entity.id)])
+            return try connection.execute(
+                insertTombstone,
+                [.integer(entity.id), .sequence(tombstone.sequenceNumber), .time(tombstone.erasedAt)])
+        case .saveJob(let job):
+            return try connection.execute(
+                upsertJob,
+                [
+                    .text(job.id), .text(job.kind), .text(job.state.rawValue), .text(job.arguments),
+                    .text(job.checkpoint), .time(job.createdAt), .time(job.updatedAt),
+                ])
+        case .audit(let entry):
+            let last = try connection.first(selectLastAudit) { (UInt64(bitPattern: $0.integer(0)), $0.text(1)) }
+            let record = AuditRecord(
+                number: (last?.0 ?? 0) + 1, entry: entry, previousHash: last?.1 ?? AuditRecord.firstPreviousHash)
+            return try connection.execute(
+                insertAudit,
+                [
+                    .integer(Int64(bitPattern: record.number)), .time(entry.timestamp), .text(entry.actor),
+                    .text(entry.action), .text(entry.arguments), .text(entry.reason), .text(entry.result),
+                    .text(record.previousHash), .text(record.hash),
+                ])
+        case .placeHold(let hold):
+            return try connection.execute(
+                upsertHold, [.text(hold.persistenceID.rawValue), .text(hold.reason), .time(hold.placedAt)])
+        case .releaseHold(let id):
+            return try connection.execute(deleteHold, [.text(id.rawValue)])
+        }
+    }
+}

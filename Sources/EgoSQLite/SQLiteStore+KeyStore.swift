@@ -1,0 +1,76 @@
+public import EgoCore
+
+extension SQLiteStore {
+    private static let insertKey = """
+        INSERT INTO ego_keys (id, persistence_id, wrapped, created_at) VALUES (?1, ?2, ?3, ?4)
+        ON CONFLICT (id) DO NOTHING
+        """
+    private static let selectKey = "SELECT id, persistence_id, wrapped, created_at FROM ego_keys WHERE id = ?1"
+    private static let selectKeys = """
+        SELECT id, persistence_id, wrapped, created_at FROM ego_keys
+        WHERE persistence_id = ?1 AND wrapped IS NOT NULL ORDER BY created_at, id
+        """
+    private static let updateKey = "UPDATE ego_keys SET wrapped = ?2 WHERE id = ?1 AND wrapped IS NOT NULL"
+    private static let destroyKeys =
+        "UPDATE ego_keys SET wrapped = NULL WHERE persistence_id = ?1 AND wrapped IS NOT NULL"
+    /// Freed space is overwritten, so that a destroyed key does not stay in the file.
+    private static let secureDelete = "PRAGMA secure_delete = ON"
+
+    public func add(_ key: StoredKey) async throws(StoreError) {
+        let added = try await write { (connection) throws(StoreError) in
+            try connection.run("add key") { () throws(SQLiteError) in
+                try connection.execute(
+                    Self.insertKey,
+                    [.text(key.id), .text(key.persistenceID.rawValue), .blob(key.wrapped), .time(key.createdAt)])
+            }
+        }
+        if added == 0 { throw StoreError(.invalid, "key \(key.id) exists or existed; a key ID is never used twice") }
+    }
+
+    public func key(_ id: String) async throws(StoreError) -> KeyLookup? {
+        try await read { (connection) throws(StoreError) in
+            try connection.run("read key") { () throws(SQLiteError) in
+                try connection.first(Self.selectKey, [.text(id)]) { row in
+                    row.isNull(2) ? .destroyed : .key(Self.key(row))
+                }
+            }
+        }
+    }
+
+    public func keys(of id: PersistenceID) async throws(StoreError) -> [StoredKey] {
+        try await read { (connection) throws(StoreError) in
+            try connection.run("read keys") { () throws(SQLiteError) in
+                try connection.all(Self.selectKeys, [.text(id.rawValue)], Self.key)
+            }
+        }
+    }
+
+    public func rewrap(_ keys: [StoredKey]) async throws(StoreError) {
+        try await write { (connection) throws(StoreError) in
+            for key in keys {
+                let changed = try connection.run("rewrap key") { () throws(SQLiteError) in
+                    try connection.execute(Self.updateKey, [.text(key.id), .blob(key.wrapped)])
+                }
+                if changed == 0 { throw StoreError(.notFound, "there is no key \(key.id), or it was destroyed") }
+            }
+        }
+    }
+
+    public func destroyKeys(of id: PersistenceID) async throws(StoreError) -> Int {
+        guard let writer else { throw StoreError(.readOnly, "the store was opened for reading only") }
+        try await writer.run { (connection) throws(StoreError) in
+            try connection.run("destroy keys") { () throws(SQLiteError) in try connection.script(Self.secureDelete) }
+        }
+        return try await write { (connection) throws(StoreError) in
+            try connection.run("destroy keys") { () throws(SQLiteError) in
+                try connection.execute(Self.destroyKeys, [.text(id.rawValue)])
+            }
+        }
+    }
+
+    private static func key(_ row: SQLiteStatement) -> StoredKey {
+        StoredKey(
+            id: row.text(0), persistenceID: PersistenceID(stored: row.text(1)), wrapped: row.blob(2),
+            createdAt: Timestamp(unixNanoseconds: row.integer(3)))
+    }
+}

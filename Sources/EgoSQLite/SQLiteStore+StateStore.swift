@@ -1,0 +1,94 @@
+public import EgoCore
+
+extension SQLiteStore {
+    private static let insertState = """
+        INSERT INTO ego_states (entity, version, timestamp, manifest, metadata, payload)
+        VALUES (?1, ?2 + 1, ?3, ?4, ?5, ?6)
+        ON CONFLICT (entity) DO UPDATE SET version = excluded.version, timestamp = excluded.timestamp,
+            manifest = excluded.manifest, metadata = excluded.metadata, payload = excluded.payload
+            WHERE ego_states.version = ?2
+        """
+    private static let updateState = """
+        UPDATE ego_states SET version = ?2 + 1, timestamp = ?3, manifest = ?4, metadata = ?5, payload = ?6
+        WHERE entity = ?1 AND version = ?2
+        """
+    private static let selectVersion = "SELECT version FROM ego_states WHERE entity = ?1"
+    private static let insertCommand =
+        "INSERT INTO ego_commands (entity, command_id, before, after) VALUES (?1, ?2, ?3, ?4)"
+    private static let selectState = """
+        SELECT s.version, s.timestamp, e.shard, s.manifest, s.payload, s.metadata
+        FROM ego_states s JOIN ego_entities e ON e.id = s.entity
+        WHERE e.persistence_id = ?1
+        """
+
+    public func save(_ group: [StateWrite]) async throws(StoreError) -> [StateOutcome] {
+        if group.isEmpty { return [] }
+        let shardCount = shardCount
+        return try await write { (connection) throws(StoreError) in
+            try connection.run("save state") { () throws(SQLiteError) in
+                var failed: Set<PersistenceID> = []
+                var outcomes: [StateOutcome] = []
+                for write in group {
+                    let poisoned = failed.contains(write.persistenceID)
+                    let outcome = try Self.save(write, on: connection, shardCount: shardCount, poisoned: poisoned)
+                    if case .saved = outcome {} else { failed.insert(write.persistenceID) }
+                    outcomes.append(outcome)
+                }
+                return outcomes
+            }
+        }
+    }
+
+    private static func save(
+        _ write: StateWrite, on connection: SQLiteConnection, shardCount: UInt32, poisoned: Bool
+    ) throws(SQLiteError) -> StateOutcome {
+        let entity = try connection.entity(making: write.persistenceID, kind: write.kind, shardCount: shardCount)
+        if entity.isErased { return .erased }
+        let commandID = write.metadata.commandID
+        if let commandID, let record = try connection.command(commandID, ofEntity: entity.id) {
+            return .duplicate(record)
+        }
+        let expected = write.expectedVersion
+        let actual = SequenceNumber(
+            UInt64(try connection.first(selectVersion, [.integer(entity.id)], { $0.integer(0) }) ?? 0))
+        if poisoned { return .conflict(actual: actual) }
+        var after = expected
+        if let payload = write.payload {
+            // Decided by the write itself: it touches a row only when the version is the expected one.
+            let changed = try connection.execute(
+                expected == .zero ? insertState : updateState,
+                [
+                    .integer(entity.id), .sequence(expected), .time(write.timestamp),
+                    .integer(try connection.nameID(PersistedEvent.anyManifest)),
+                    .bytes(orNull: write.metadata.encoded), .blob(payload),
+                ])
+            if changed == 0 { return .conflict(actual: actual) }
+            after = expected.next
+        } else if actual != expected {
+            return .conflict(actual: actual)
+        }
+        if let commandID {
+            try connection.execute(
+                insertCommand,
+                [.integer(entity.id), .text(commandID.rawValue), .sequence(expected), .sequence(after)])
+        }
+        return .saved(version: after)
+    }
+
+    public func state(of id: PersistenceID) async throws(StoreError) -> StoredState? {
+        try await read { (connection) throws(StoreError) in
+            try connection.run("read state") { () throws(SQLiteError) in
+                var found: StoredState?
+                try connection.query(Self.selectState, [.text(id.rawValue)]) { (row) throws(SQLiteError) in
+                    found = StoredState(
+                        persistenceID: id, version: SequenceNumber(UInt64(bitPattern: row.integer(0))),
+                        timestamp: Timestamp(unixNanoseconds: row.integer(1)),
+                        shard: Shard(UInt64(bitPattern: row.integer(2))), manifest: try connection.name(row.integer(3)),
+                        payload: row.blob(4), metadata: (try? EventMetadata(encoded: row.blob(5))) ?? .none)
+                    return false
+                }
+                return found
+            }
+        }
+    }
+}
