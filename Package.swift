@@ -35,6 +35,11 @@ let package = Package(
             ]),
         .target(name: "BankDomain", dependencies: ["EgoCore", "EgoOperations", .protobuf]),
         .executableTarget(name: "ego", dependencies: ["BankDomain", "EgoCommands"]),
+        .testTarget(name: "EgoCoreTests", dependencies: ["BankDomain", "EgoCore", .protobuf]),
+        .testTarget(
+            name: "StoreContractTests", dependencies: ["EgoCore", "EgoSQLite", "EgoTestKit"]),
+        .testTarget(
+            name: "EgoTests", dependencies: ["BankDomain", "Ego", "EgoCore", "EgoSQLite", "EgoTestKit", .protobuf]),
     ]
 )
 

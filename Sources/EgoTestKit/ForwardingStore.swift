@@ -1,0 +1,199 @@
+public import EgoCore
+
+/// A store in front of another one; what a wrapper does not define itself goes to ``base``.
+public protocol ForwardingStore: Store {
+    /// The store behind.
+    var base: any Store { get }
+
+    /// Runs around every call to the base.
+    func forward<Value: Sendable>(
+        _ call: StoreCall, _ body: () async throws(StoreError) -> Value
+    ) async throws(StoreError) -> Value
+}
+
+/// The calls of all ports.
+public enum StoreCall: String, Sendable, CaseIterable {
+    case append, stream, events, journal, head, command
+    case saveSnapshot, latestSnapshot, snapshots
+    case saveStates, state
+    case offsets, projections, commitOffset, forgetOffsets
+    case addKey, key, keys, rewrap, destroyKeys
+    case metadata, entities, statistics, commitChanges, acquireLease, renewLease, releaseLease, leases
+    case job, jobs, audit, tombstone, holds
+
+    /// Whether the call changes the store.
+    public var isWrite: Bool {
+        switch self {
+        case .append, .saveSnapshot, .saveStates, .commitOffset, .forgetOffsets, .addKey, .rewrap, .destroyKeys,
+            .commitChanges, .acquireLease, .renewLease, .releaseLease:
+            true
+        default: false
+        }
+    }
+}
+
+extension ForwardingStore {
+    public func append(_ group: [AppendRequest]) async throws(StoreError) -> [AppendOutcome] {
+        try await forward(.append) { () async throws(StoreError) in try await base.append(group) }
+    }
+
+    public func stream(of id: PersistenceID) async throws(StoreError) -> StreamInfo? {
+        try await forward(.stream) { () async throws(StoreError) in try await base.stream(of: id) }
+    }
+
+    public func events(
+        of id: PersistenceID, from first: SequenceNumber, through last: SequenceNumber, limit: PageLimit
+    ) async throws(StoreError) -> [PersistedEvent] {
+        try await forward(.events) { () async throws(StoreError) in
+            try await base.events(of: id, from: first, through: last, limit: limit)
+        }
+    }
+
+    public func journal(
+        after offset: Offset, shard: Shard?, limit: PageLimit
+    ) async throws(StoreError) -> JournalPage {
+        try await forward(.journal) { () async throws(StoreError) in
+            try await base.journal(after: offset, shard: shard, limit: limit)
+        }
+    }
+
+    public func head() async throws(StoreError) -> Offset {
+        try await forward(.head) { () async throws(StoreError) in try await base.head() }
+    }
+
+    public func command(
+        _ commandID: CommandID, of id: PersistenceID
+    ) async throws(StoreError) -> CommandRecord? {
+        try await forward(.command) { () async throws(StoreError) in try await base.command(commandID, of: id) }
+    }
+
+    public func save(_ snapshot: StoredSnapshot) async throws(StoreError) {
+        try await forward(.saveSnapshot) { () async throws(StoreError) in try await base.save(snapshot) }
+    }
+
+    public func latestSnapshot(
+        of id: PersistenceID, through last: SequenceNumber
+    ) async throws(StoreError) -> StoredSnapshot? {
+        try await forward(.latestSnapshot) { () async throws(StoreError) in
+            try await base.latestSnapshot(of: id, through: last)
+        }
+    }
+
+    public func snapshots(
+        of id: PersistenceID, from first: SequenceNumber, limit: PageLimit
+    ) async throws(StoreError) -> [StoredSnapshot] {
+        try await forward(.snapshots) { () async throws(StoreError) in
+            try await base.snapshots(of: id, from: first, limit: limit)
+        }
+    }
+
+    public func save(_ group: [StateWrite]) async throws(StoreError) -> [StateOutcome] {
+        try await forward(.saveStates) { () async throws(StoreError) in try await base.save(group) }
+    }
+
+    public func state(of id: PersistenceID) async throws(StoreError) -> StoredState? {
+        try await forward(.state) { () async throws(StoreError) in try await base.state(of: id) }
+    }
+
+    public func offsets(of projection: String) async throws(StoreError) -> [CommittedOffset] {
+        try await forward(.offsets) { () async throws(StoreError) in try await base.offsets(of: projection) }
+    }
+
+    public func projections() async throws(StoreError) -> [String] {
+        try await forward(.projections) { () async throws(StoreError) in try await base.projections() }
+    }
+
+    public func commit(_ commit: OffsetCommit, with work: ReadModelWork?) async throws(StoreError) {
+        try await forward(.commitOffset) { () async throws(StoreError) in
+            try await base.commit(commit, with: work)
+        }
+    }
+
+    public func forgetOffsets(of projection: String) async throws(StoreError) {
+        try await forward(.forgetOffsets) { () async throws(StoreError) in
+            try await base.forgetOffsets(of: projection)
+        }
+    }
+
+    public func add(_ key: StoredKey) async throws(StoreError) {
+        try await forward(.addKey) { () async throws(StoreError) in try await base.add(key) }
+    }
+
+    public func key(_ id: String) async throws(StoreError) -> KeyLookup? {
+        try await forward(.key) { () async throws(StoreError) in try await base.key(id) }
+    }
+
+    public func keys(of id: PersistenceID) async throws(StoreError) -> [StoredKey] {
+        try await forward(.keys) { () async throws(StoreError) in try await base.keys(of: id) }
+    }
+
+    public func rewrap(_ keys: [StoredKey]) async throws(StoreError) {
+        try await forward(.rewrap) { () async throws(StoreError) in try await base.rewrap(keys) }
+    }
+
+    public func destroyKeys(of id: PersistenceID) async throws(StoreError) -> Int {
+        try await forward(.destroyKeys) { () async throws(StoreError) in try await base.destroyKeys(of: id) }
+    }
+
+    public func metadata() async throws(StoreError) -> StoreMetadata {
+        try await forward(.metadata) { () async throws(StoreError) in try await base.metadata() }
+    }
+
+    public func entities(_ query: EntityQuery) async throws(StoreError) -> [EntitySummary] {
+        try await forward(.entities) { () async throws(StoreError) in try await base.entities(query) }
+    }
+
+    public func statistics() async throws(StoreError) -> StoreStatistics {
+        try await forward(.statistics) { () async throws(StoreError) in try await base.statistics() }
+    }
+
+    public func commit(_ changes: [OperatorChange], under lease: Lease?) async throws(StoreError) -> [Int] {
+        try await forward(.commitChanges) { () async throws(StoreError) in
+            try await base.commit(changes, under: lease)
+        }
+    }
+
+    public func acquireLease(
+        _ name: String, owner: String, for duration: Duration, now: Timestamp
+    ) async throws(StoreError) -> Lease {
+        try await forward(.acquireLease) { () async throws(StoreError) in
+            try await base.acquireLease(name, owner: owner, for: duration, now: now)
+        }
+    }
+
+    public func renew(_ lease: Lease, for duration: Duration, now: Timestamp) async throws(StoreError) -> Lease {
+        try await forward(.renewLease) { () async throws(StoreError) in
+            try await base.renew(lease, for: duration, now: now)
+        }
+    }
+
+    public func release(_ lease: Lease) async throws(StoreError) {
+        try await forward(.releaseLease) { () async throws(StoreError) in try await base.release(lease) }
+    }
+
+    public func leases() async throws(StoreError) -> [Lease] {
+        try await forward(.leases) { () async throws(StoreError) in try await base.leases() }
+    }
+
+    public func job(_ id: String) async throws(StoreError) -> Job? {
+        try await forward(.job) { () async throws(StoreError) in try await base.job(id) }
+    }
+
+    public func jobs() async throws(StoreError) -> [Job] {
+        try await forward(.jobs) { () async throws(StoreError) in try await base.jobs() }
+    }
+
+    public func audit(after number: UInt64, limit: Int) async throws(StoreError) -> [AuditRecord] {
+        try await forward(.audit) { () async throws(StoreError) in try await base.audit(after: number, limit: limit) }
+    }
+
+    public func tombstone(of id: PersistenceID) async throws(StoreError) -> Tombstone? {
+        try await forward(.tombstone) { () async throws(StoreError) in try await base.tombstone(of: id) }
+    }
+
+    public func holds() async throws(StoreError) -> [LegalHold] {
+        try await forward(.holds) { () async throws(StoreError) in try await base.holds() }
+    }
+
+    public func close() async { await base.close() }
+}

@@ -1,0 +1,253 @@
+public import EgoCore
+import Synchronization
+
+/// A read model in an ``InMemoryStore``: named counters that change together with an offset.
+public final class InMemoryTransaction: ReadModelTransaction {
+    /// The counters; what is written here is kept when the transaction commits.
+    public var counters: [String: Int]
+
+    init(_ counters: [String: Int]) { self.counters = counters }
+}
+
+extension InMemoryStore: OffsetStore {
+    public func offsets(of projection: String) async throws(StoreError) -> [CommittedOffset] {
+        try locked { state in (state.offsets[projection] ?? [:]).values.sorted { $0.shard < $1.shard } }
+    }
+
+    public func projections() async throws(StoreError) -> [String] {
+        try locked { state in state.offsets.keys.sorted() }
+    }
+
+    public func commit(_ commit: OffsetCommit, with work: ReadModelWork?) async throws(StoreError) {
+        try locked { (state) throws(StoreError) in
+            let committed = commit.committed
+            if let stored = state.offsets[commit.projection]?[committed.shard],
+                stored.generation > committed.generation
+            {
+                throw StoreError(.fenced, "projection \(commit.projection): a newer runner has committed")
+            }
+            if let work {
+                let transaction = InMemoryTransaction(state.readModel)
+                do { try work(transaction) } catch {
+                    throw StoreError(.invalid, "the read model's change failed", cause: error)
+                }
+                state.readModel = transaction.counters
+            }
+            state.offsets[commit.projection, default: [:]][committed.shard] = committed
+        }
+    }
+
+    public func forgetOffsets(of projection: String) async throws(StoreError) {
+        try locked { state in state.offsets[projection] = nil }
+    }
+
+    /// The value of a read model's counter.
+    public func counter(_ name: String) -> Int { state.withLock { $0.readModel[name] ?? 0 } }
+}
+
+extension InMemoryStore: KeyStore {
+    public func add(_ key: StoredKey) async throws(StoreError) {
+        try locked { (state) throws(StoreError) in
+            if state.keys[key.id] != nil { throw StoreError(.invalid, "key \(key.id) exists or existed") }
+            state.keys[key.id] = (key, false)
+        }
+    }
+
+    public func key(_ id: String) async throws(StoreError) -> KeyLookup? {
+        try locked { state in state.keys[id].map { $0.isDestroyed ? .destroyed : .key($0.key) } }
+    }
+
+    public func keys(of id: PersistenceID) async throws(StoreError) -> [StoredKey] {
+        try locked { state in
+            state.keys.values.filter { !$0.isDestroyed && $0.key.persistenceID == id }.map(\.key)
+                .sorted { ($0.createdAt, $0.id) < ($1.createdAt, $1.id) }
+        }
+    }
+
+    public func rewrap(_ keys: [StoredKey]) async throws(StoreError) {
+        try locked { (state) throws(StoreError) in
+            for key in keys where state.keys[key.id]?.isDestroyed ?? true {
+                throw StoreError(.notFound, "there is no key \(key.id), or it was destroyed")
+            }
+            for key in keys { state.keys[key.id]?.key.wrapped = key.wrapped }
+        }
+    }
+
+    public func destroyKeys(of id: PersistenceID) async throws(StoreError) -> Int {
+        try locked { state in
+            let living = state.keys.filter { !$0.value.isDestroyed && $0.value.key.persistenceID == id }
+            for (name, entry) in living {
+                var key = entry.key
+                key.wrapped = []
+                state.keys[name] = (key, true)
+            }
+            return living.count
+        }
+    }
+}
+
+extension InMemoryStore: OperatorStore {
+    public func entities(_ query: EntityQuery) async throws(StoreError) -> [EntitySummary] {
+        try locked { state in
+            state.entities.keys.sorted()
+                .filter { id in
+                    guard let entity = state.entities[id], entity.isListed else { return false }
+                    if let after = query.after, id <= after { return false }
+                    if let prefix = query.prefix, !id.rawValue.utf8.starts(with: prefix.utf8) { return false }
+                    return (query.kind == nil || entity.kind == query.kind)
+                        && (query.shard == nil || entity.shard == query.shard)
+                }
+                .prefix(query.limit)
+                .compactMap { id in state.entities[id].map { Self.summary(of: id, $0, state) } }
+        }
+    }
+
+    private static func summary(of id: PersistenceID, _ entity: Entity, _ state: State) -> EntitySummary {
+        let events = entity.journal.compactMap { state.journal[$0] }
+        let version = entity.state?.version ?? .zero
+        let last = max(entity.last, entity.tombstone?.sequenceNumber ?? .zero)
+        return EntitySummary(
+            persistenceID: id, kind: entity.kind, sequenceNumber: last == .zero ? version : last,
+            eventCount: events.count, isDurableState: entity.state != nil, shard: entity.shard,
+            firstTimestamp: events.first?.timestamp,
+            lastTimestamp: events.last?.timestamp ?? entity.state?.timestamp,
+            isEncrypted: events.last?.isEncrypted ?? false, isErased: entity.tombstone != nil)
+    }
+
+    public func statistics() async throws(StoreError) -> StoreStatistics {
+        try locked { state in
+            StoreStatistics(
+                entities: state.entities.values.filter(\.isListed).count,
+                events: state.journal.count { $0 != nil },
+                snapshots: state.entities.values.reduce(0) { $0 + $1.snapshots.count },
+                durableStates: state.entities.values.count { $0.state != nil },
+                head: Offset(position: Position(Int64(state.journal.count))), bytes: nil)
+        }
+    }
+
+    public func commit(_ changes: [OperatorChange], under lease: Lease?) async throws(StoreError) -> [Int] {
+        try locked { (state) throws(StoreError) in
+            if let lease {
+                guard let current = state.leases[lease.name], current.isHeld,
+                    current.lease.generation == lease.generation
+                else { throw StoreError(.fenced, "the lease on \(lease.name) was lost") }
+            }
+            return changes.map { make($0, &state) }
+        }
+    }
+
+    private func make(_ change: OperatorChange, _ state: inout State) -> Int {
+        switch change {
+        case .deleteEvents(let id, let number):
+            guard var entity = state.entities[id] else { return 0 }
+            let through = min(number, entity.last)
+            let count = entity.journal.count { (state.journal[$0]?.sequenceNumber ?? .zero) <= through }
+            for index in entity.journal.prefix(count) { state.journal[index] = nil }
+            entity.journal.removeFirst(count)
+            entity.floor = max(entity.floor, through)
+            state.entities[id] = entity
+            return count
+        case .deleteSnapshots(let id, let number):
+            let before = state.entities[id]?.snapshots.count ?? 0
+            state.entities[id]?.snapshots.removeAll { $0.sequenceNumber <= number }
+            return before - (state.entities[id]?.snapshots.count ?? 0)
+        case .saveSnapshot(let snapshot): return save(snapshot, &state)
+        case .deleteState(let id):
+            defer { state.entities[id]?.state = nil }
+            return state.entities[id]?.state == nil ? 0 : 1
+        case .placeTombstone(let tombstone):
+            var entity = entity(making: tombstone.persistenceID, kind: nil, &state)
+            defer { state.entities[tombstone.persistenceID] = entity }
+            entity.commands = [:]
+            if entity.tombstone != nil { return 0 }
+            entity.tombstone = tombstone
+            return 1
+        case .saveJob(let job):
+            var saved = job
+            if let known = state.jobs[job.id] {
+                saved = known
+                (saved.state, saved.checkpoint, saved.updatedAt) = (job.state, job.checkpoint, job.updatedAt)
+            }
+            state.jobs[job.id] = saved
+            return 1
+        case .audit(let entry):
+            state.audit.append(
+                AuditRecord(
+                    number: UInt64(state.audit.count) + 1, entry: entry,
+                    previousHash: state.audit.last?.hash ?? AuditRecord.firstPreviousHash))
+            return 1
+        case .placeHold(let hold):
+            state.holds[hold.persistenceID] = hold
+            return 1
+        case .releaseHold(let id): return state.holds.removeValue(forKey: id) == nil ? 0 : 1
+        }
+    }
+
+    public func acquireLease(
+        _ name: String, owner: String, for duration: Duration, now: Timestamp
+    ) async throws(StoreError) -> Lease {
+        try locked { (state) throws(StoreError) in
+            if let current = state.leases[name], current.isHeld, current.lease.owner != owner,
+                current.lease.expiresAt > now
+            {
+                let seconds = now.duration(since: current.lease.acquiredAt).components.seconds
+                throw StoreError(.leaseHeld, "\(current.lease.owner) has held the lease on \(name) for \(seconds) s")
+            }
+            let lease = Lease(
+                name: name, owner: owner, generation: (state.leases[name]?.lease.generation ?? 0) + 1,
+                acquiredAt: now, expiresAt: now.advanced(by: duration))
+            state.leases[name] = (lease, true)
+            return lease
+        }
+    }
+
+    public func renew(_ lease: Lease, for duration: Duration, now: Timestamp) async throws(StoreError) -> Lease {
+        try locked { (state) throws(StoreError) in
+            guard var current = state.leases[lease.name], current.isHeld, current.lease.generation == lease.generation
+            else { throw StoreError(.fenced, "the lease on \(lease.name) was lost") }
+            current.lease.expiresAt = now.advanced(by: duration)
+            state.leases[lease.name] = current
+            return current.lease
+        }
+    }
+
+    public func release(_ lease: Lease) async throws(StoreError) {
+        try locked { state in
+            if state.leases[lease.name]?.lease.generation == lease.generation {
+                state.leases[lease.name]?.isHeld = false
+            }
+        }
+    }
+
+    public func leases() async throws(StoreError) -> [Lease] {
+        try locked { state in state.leases.values.filter(\.isHeld).map(\.lease).sorted { $0.name < $1.name } }
+    }
+
+    public func job(_ id: String) async throws(StoreError) -> Job? {
+        try locked { state in state.jobs[id] }
+    }
+
+    public func jobs() async throws(StoreError) -> [Job] {
+        try locked { state in
+            state.jobs.values.sorted { $0.createdAt == $1.createdAt ? $0.id < $1.id : $0.createdAt > $1.createdAt }
+        }
+    }
+
+    public func audit(after number: UInt64, limit: Int) async throws(StoreError) -> [AuditRecord] {
+        try locked { state in Array(state.audit.lazy.filter { $0.number > number }.prefix(max(1, limit))) }
+    }
+
+    public func tombstone(of id: PersistenceID) async throws(StoreError) -> Tombstone? {
+        try locked { state in state.entities[id]?.tombstone }
+    }
+
+    public func holds() async throws(StoreError) -> [LegalHold] {
+        try locked { state in state.holds.values.sorted { $0.persistenceID < $1.persistenceID } }
+    }
+}
+
+extension InMemoryStore.Entity {
+    fileprivate var isListed: Bool {
+        last > .zero || floor > .zero || state != nil || tombstone != nil
+    }
+}

@@ -1,0 +1,240 @@
+public import EgoCore
+import Synchronization
+
+/// A store in memory, for tests: keeps every law but durability.
+public final class InMemoryStore: Store {
+    struct Entity {
+        var kind: String?
+        var shard: Shard
+        var floor = SequenceNumber.zero
+        var last = SequenceNumber.zero
+        /// Indices into the journal of the events after `floor`, in order.
+        var journal: [Int] = []
+        var commands: [CommandID: CommandRecord] = [:]
+        var snapshots: [StoredSnapshot] = []
+        var state: StoredState?
+        var tombstone: Tombstone?
+    }
+
+    struct State {
+        var entities: [PersistenceID: Entity] = [:]
+        /// Nil where an event was deleted.
+        var journal: [PersistedEvent?] = []
+        var offsets: [String: [Shard: CommittedOffset]] = [:]
+        var readModel: [String: Int] = [:]
+        var keys: [String: (key: StoredKey, isDestroyed: Bool)] = [:]
+        var leases: [String: (lease: Lease, isHeld: Bool)] = [:]
+        var jobs: [String: Job] = [:]
+        var audit: [AuditRecord] = []
+        var holds: [PersistenceID: LegalHold] = [:]
+        var isClosed = false
+    }
+
+    let state = Mutex(State())
+    private let storeMetadata: StoreMetadata
+
+    /// An empty store.
+    public init(shardCount: UInt32 = 16) {
+        self.storeMetadata = StoreMetadata(
+            storeID: "memory", schemaVersion: 1, shardCount: max(1, shardCount), origin: .ego)
+    }
+
+    public func close() async {
+        state.withLock { $0.isClosed = true }
+    }
+
+    public func metadata() async throws(StoreError) -> StoreMetadata { storeMetadata }
+
+    func locked<Value>(_ body: (inout State) throws(StoreError) -> Value) throws(StoreError) -> Value {
+        let result: Result<Value, StoreError> = state.withLock { state in
+            if state.isClosed { return .failure(StoreError(.closed, "the store is closed")) }
+            do throws(StoreError) { return .success(try body(&state)) } catch { return .failure(error) }
+        }
+        return try result.get()
+    }
+
+    func entity(making id: PersistenceID, kind: String?, _ state: inout State) -> Entity {
+        state.entities[id] ?? Entity(kind: kind, shard: Shard(of: id, count: storeMetadata.shardCount))
+    }
+}
+
+extension InMemoryStore: EventStore {
+    public func append(_ group: [AppendRequest]) async throws(StoreError) -> [AppendOutcome] {
+        try locked { state in
+            var failed: Set<PersistenceID> = []
+            var outcomes: [AppendOutcome] = []
+            outcomes.reserveCapacity(group.count)
+            for request in group {
+                let isPoisoned = !failed.isEmpty && failed.contains(request.persistenceID)
+                let outcome = append(request, isPoisoned: isPoisoned, &state)
+                if case .appended = outcome {} else { failed.insert(request.persistenceID) }
+                outcomes.append(outcome)
+            }
+            return outcomes
+        }
+    }
+
+    private func append(_ request: AppendRequest, isPoisoned: Bool, _ state: inout State) -> AppendOutcome {
+        let id = request.persistenceID
+        var entity = entity(making: id, kind: request.kind, &state)
+        // Taken out while it changes: two references would copy its arrays.
+        state.entities[id] = nil
+        defer { state.entities[id] = entity }
+        if entity.tombstone != nil { return .erased }
+        let commandID = request.metadata.commandID
+        if let commandID, let record = entity.commands[commandID] { return .duplicate(record) }
+        let before = entity.last
+        if isPoisoned { return .conflict(actual: before) }
+        if let expected = request.expectedVersion.last, expected != before { return .conflict(actual: before) }
+        for event in request.events {
+            entity.last = entity.last.next
+            entity.journal.append(state.journal.count)
+            state.journal.append(
+                PersistedEvent(
+                    persistenceID: id, sequenceNumber: entity.last,
+                    offset: Offset(position: Position(Int64(state.journal.count) + 1)), timestamp: event.timestamp,
+                    shard: entity.shard, manifest: event.manifest, payload: event.payload,
+                    encryptionKeyID: event.encryptionKeyID, isEncrypted: event.isEncrypted,
+                    metadata: request.metadata, unknownFields: event.unknownFields))
+        }
+        if let commandID {
+            entity.commands[commandID] = CommandRecord(commandID: commandID, before: before, after: entity.last)
+        }
+        return .appended(last: entity.last, offset: Offset(position: Position(Int64(state.journal.count))))
+    }
+
+    public func stream(of id: PersistenceID) async throws(StoreError) -> StreamInfo? {
+        try locked { state in
+            state.entities[id].map { entity in
+                StreamInfo(
+                    last: max(entity.last, entity.tombstone?.sequenceNumber ?? .zero), floor: entity.floor,
+                    kind: entity.kind, isErased: entity.tombstone != nil)
+            }
+        }
+    }
+
+    public func events(
+        of id: PersistenceID, from first: SequenceNumber, through last: SequenceNumber, limit: PageLimit
+    ) async throws(StoreError) -> [PersistedEvent] {
+        try locked { state in
+            guard let entity = state.entities[id] else { return [] }
+            var found: [PersistedEvent] = []
+            var bytes = 0
+            let start = first > entity.floor ? Int(first.rawValue - entity.floor.rawValue) - 1 : 0
+            for index in entity.journal.dropFirst(start) {
+                guard let event = state.journal[index] else { continue }
+                if event.sequenceNumber > last { break }
+                found.append(event)
+                bytes += event.payload.count
+                if bytes >= limit.bytes || found.count == limit.rows { break }
+            }
+            return found
+        }
+    }
+
+    public func journal(
+        after offset: Offset, shard: Shard?, limit: PageLimit
+    ) async throws(StoreError) -> JournalPage {
+        try locked { state in
+            var found: [PersistedEvent] = []
+            var bytes = 0
+            var index = Int(clamping: max(0, offset.position.rawValue))
+            while index < state.journal.count {
+                let event = state.journal[index]
+                index += 1
+                guard let event, shard == nil || event.shard == shard else { continue }
+                found.append(event)
+                bytes += event.payload.count
+                if bytes >= limit.bytes || found.count == limit.rows { break }
+            }
+            let next = max(offset, Offset(position: Position(Int64(min(index, state.journal.count)))))
+            return JournalPage(events: found, next: next, reachedHead: index >= state.journal.count)
+        }
+    }
+
+    public func head() async throws(StoreError) -> Offset {
+        try locked { state in Offset(position: Position(Int64(state.journal.count))) }
+    }
+
+    public func command(
+        _ commandID: CommandID, of id: PersistenceID
+    ) async throws(StoreError) -> CommandRecord? {
+        try locked { state in state.entities[id]?.commands[commandID] }
+    }
+}
+
+extension InMemoryStore: SnapshotStore {
+    public func save(_ snapshot: StoredSnapshot) async throws(StoreError) {
+        try locked { state in _ = save(snapshot, &state) }
+    }
+
+    func save(_ snapshot: StoredSnapshot, _ state: inout State) -> Int {
+        var entity = entity(making: snapshot.persistenceID, kind: nil, &state)
+        defer { state.entities[snapshot.persistenceID] = entity }
+        if entity.tombstone != nil { return 0 }
+        entity.snapshots.removeAll { $0.sequenceNumber == snapshot.sequenceNumber }
+        let index = entity.snapshots.firstIndex { $0.sequenceNumber > snapshot.sequenceNumber }
+        entity.snapshots.insert(snapshot, at: index ?? entity.snapshots.endIndex)
+        return 1
+    }
+
+    public func latestSnapshot(
+        of id: PersistenceID, through last: SequenceNumber
+    ) async throws(StoreError) -> StoredSnapshot? {
+        try locked { state in state.entities[id]?.snapshots.last { $0.sequenceNumber <= last } }
+    }
+
+    public func snapshots(
+        of id: PersistenceID, from first: SequenceNumber, limit: PageLimit
+    ) async throws(StoreError) -> [StoredSnapshot] {
+        try locked { state in
+            var found: [StoredSnapshot] = []
+            var bytes = 0
+            for snapshot in state.entities[id]?.snapshots ?? [] where snapshot.sequenceNumber >= first {
+                found.append(snapshot)
+                bytes += snapshot.payload.count
+                if bytes >= limit.bytes || found.count == limit.rows { break }
+            }
+            return found
+        }
+    }
+}
+
+extension InMemoryStore: StateStore {
+    public func save(_ group: [StateWrite]) async throws(StoreError) -> [StateOutcome] {
+        try locked { state in
+            var failed: Set<PersistenceID> = []
+            return group.map { write in
+                let outcome = save(write, isPoisoned: failed.contains(write.persistenceID), &state)
+                if case .saved = outcome {} else { failed.insert(write.persistenceID) }
+                return outcome
+            }
+        }
+    }
+
+    private func save(_ write: StateWrite, isPoisoned: Bool, _ state: inout State) -> StateOutcome {
+        let id = write.persistenceID
+        var entity = entity(making: id, kind: write.kind, &state)
+        defer { state.entities[id] = entity }
+        if entity.tombstone != nil { return .erased }
+        let commandID = write.metadata.commandID
+        if let commandID, let record = entity.commands[commandID] { return .duplicate(record) }
+        let actual = entity.state?.version ?? .zero
+        if isPoisoned || actual != write.expectedVersion { return .conflict(actual: actual) }
+        var after = actual
+        if let payload = write.payload {
+            after = actual.next
+            entity.state = StoredState(
+                persistenceID: id, version: after, timestamp: write.timestamp, shard: entity.shard, payload: payload,
+                metadata: write.metadata)
+        }
+        if let commandID {
+            entity.commands[commandID] = CommandRecord(commandID: commandID, before: actual, after: after)
+        }
+        return .saved(version: after)
+    }
+
+    public func state(of id: PersistenceID) async throws(StoreError) -> StoredState? {
+        try locked { state in state.entities[id]?.state }
+    }
+}
