@@ -56,7 +56,7 @@ struct DurableStateProgram<Behavior: EntityBehavior>: EntityProgram {
         guard current.version == record.after else {
             throw EgoError(
                 .alreadyApplied,
-                "command \(record.commandID) of entity \(id) was carried out before and gave version "
+                "command \(record.commandID) was carried out before and gave version "
                     + "\(record.after); the state is at version \(current.version) now",
                 persistenceID: id)
         }

@@ -59,7 +59,7 @@ public struct EgoError: Error, Sendable, CustomStringConvertible {
         self.cause = cause
     }
 
-    public var description: String { message }
+    public var description: String { persistenceID.map { "entity \($0): \(message)" } ?? message }
 }
 
 extension EgoError {
@@ -68,17 +68,17 @@ extension EgoError {
     }
 
     init(_ error: FoldError, _ id: PersistenceID) {
-        self.init(.undecodable, "entity \(id): \(error)", persistenceID: id, cause: error)
+        self.init(.undecodable, "\(error)", persistenceID: id, cause: error)
     }
 
     static func erased(_ id: PersistenceID) -> EgoError {
-        EgoError(.erased, "entity \(id) was erased", persistenceID: id)
+        EgoError(.erased, "the entity was erased", persistenceID: id)
     }
 
     /// Refuses an entity that was recorded with another kind.
     static func check(_ kind: String?, of id: PersistenceID, recorded: String?) throws(EgoError) {
         guard let kind, let recorded, kind != recorded else { return }
-        throw EgoError(.wrongKind, "entity \(id) is of kind \(recorded), not \(kind)", persistenceID: id)
+        throw EgoError(.wrongKind, "it is of kind \(recorded), not \(kind)", persistenceID: id)
     }
 
     /// What a behavior threw.
@@ -86,7 +86,7 @@ extension EgoError {
         if let rejection = error as? Rejection {
             self.init(.rejected, rejection.reason, persistenceID: id, cause: rejection)
         } else {
-            self.init(.bug, "the behavior of entity \(id) failed: \(error)", persistenceID: id, cause: error)
+            self.init(.bug, "the behavior failed: \(error)", persistenceID: id, cause: error)
         }
     }
 }

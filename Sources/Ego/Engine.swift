@@ -40,7 +40,8 @@ public final class Engine: Sendable {
         ) { (group) async throws(StoreError) in try await store.save(group) }
         let factory = HostFactory(
             store: store, reader: domain.reader, registry: registry, context: context, events: events, states: states)
-        self.hosts = Dictionary(uniqueKeysWithValues: domain.kinds.map { ($0.name, factory.host(of: $0)) })
+        self.hosts = Dictionary(
+            domain.kinds.map { ($0.name, factory.host(of: $0)) }, uniquingKeysWith: { first, _ in first })
         self.registry = registry
         self.context = context
         self.events = events
@@ -145,6 +146,9 @@ public final class Engine: Sendable {
     }
 
     private func host(_ kind: String, _ id: PersistenceID) throws(EgoError) -> any EntityHost {
+        do { _ = try domain.kind(named: kind) } catch {
+            throw EgoError(.wrongKind, "\(error)", persistenceID: id, cause: error)
+        }
         if let host = hosts[kind] { return host }
         throw EgoError(.wrongKind, "domain \(domain.name) has no kind \(kind)", persistenceID: id)
     }

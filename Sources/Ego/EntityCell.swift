@@ -163,7 +163,7 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
                 conflicts += 1
                 if conflicts > context.configuration.conflictRetries {
                     throw EgoError(
-                        .conflict, "entity \(id): other writers won \(conflicts) times in a row", persistenceID: id)
+                        .conflict, "other writers won \(conflicts) times in a row", persistenceID: id)
                 }
             case .duplicate(let record):
                 if isOwn { return try await program.answer(record, of: id) }
@@ -241,7 +241,7 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
         if let last = core.pending.last, core.hasPending { return .decideAfter(last.ticket) }
         return .fail(
             EgoError(
-                .conflict, "entity \(id) is at \(core.latest.version), not at \(expected)", persistenceID: id))
+                .conflict, "it is at \(core.latest.version), not at \(expected)", persistenceID: id))
     }
 
     private func enqueue(
@@ -342,7 +342,7 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
             if core.failures.count > limit {
                 core.phase = .stopped(
                     EgoError(
-                        .stopped, "entity \(id) was stopped after \(core.failures.count) failures, the last: \(error)",
+                        .stopped, "it was stopped after \(core.failures.count) failures, the last: \(error)",
                         persistenceID: id, cause: error))
                 return true
             }

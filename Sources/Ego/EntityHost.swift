@@ -63,7 +63,7 @@ final class KindHost<Program: EntityProgram>: EntityHost {
         }
         if let cell = entity as? EntityCell<Program>, cell.kind == program.kind { return cell }
         throw EgoError(
-            .wrongKind, "entity \(id) is active as kind \(entity.kind), not \(program.kind)", persistenceID: id)
+            .wrongKind, "it is active as kind \(entity.kind), not \(program.kind)", persistenceID: id)
     }
 }
 
@@ -90,6 +90,6 @@ extension EntityHost {
     private func command(_ message: any Message, _ id: PersistenceID) throws(EgoError) -> Command {
         if let command = Command.members.wrap(message) { return command }
         throw EgoError(
-            .unknownCommand, "entity \(id) takes no command \(type(of: message).protoMessageName)", persistenceID: id)
+            .unknownCommand, "it takes no command \(type(of: message).protoMessageName)", persistenceID: id)
     }
 }

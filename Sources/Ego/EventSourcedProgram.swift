@@ -62,7 +62,7 @@ struct EventSourcedProgram<Behavior: EventFolding>: EntityProgram {
             guard case FoldError.trimmed? = error.cause as? FoldError else { throw error }
             throw EgoError(
                 .alreadyApplied,
-                "command \(record.commandID) of entity \(id) was carried out before; its events up to "
+                "command \(record.commandID) was carried out before; its events up to "
                     + "\(record.after) were deleted since",
                 persistenceID: id, cause: error)
         }

@@ -39,7 +39,7 @@ public struct StreamReader: Sendable {
     private func fold<Behavior: EventFolding>(
         _ behavior: Behavior, of id: PersistenceID, through last: SequenceNumber, info: StreamInfo?
     ) async throws(EgoError) -> StreamFold<Behavior> {
-        var fold = try await newestReadableFold(behavior, of: id, through: last)
+        var fold = try await start(behavior, of: id, through: last)
         guard let info else { return fold }
         do { try fold.checkFloor(min(info.floor, last)) } catch { throw EgoError(error, id) }
         try await forEach(
@@ -88,9 +88,11 @@ public struct StreamReader: Sendable {
         }
     }
 
+    /// A fold at the newest snapshot at or before `last` that can be read, or before the first event.
+    ///
     /// A snapshot that cannot be read is passed over for an older one, or for the whole history: the events are the
     /// truth, and where they were deleted the missing ones are reported.
-    private func newestReadableFold<Behavior: EventFolding>(
+    public func start<Behavior: EventFolding>(
         _ behavior: Behavior, of id: PersistenceID, through last: SequenceNumber
     ) async throws(EgoError) -> StreamFold<Behavior> {
         var limit = last

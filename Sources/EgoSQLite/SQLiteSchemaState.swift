@@ -1,3 +1,4 @@
+import CSQLite
 public import EgoCore
 
 /// What of an Ego schema a file holds.
@@ -50,6 +51,9 @@ public enum SQLiteSchemaState: Sendable, Hashable {
 extension SQLiteStore {
     /// The version of the schema that this program reads and writes.
     public static let schemaVersion = SQLiteSchema.version
+
+    /// The version of libsqlite3 that this process runs with.
+    public static var libraryVersion: String { String(cString: sqlite3_libversion()) }
 
     /// Looks at a file without changing it.
     public static func schema(

@@ -94,7 +94,7 @@ public struct Scenario<Command: MessageUnion, State: Message, Event: Sendable>: 
         let entity: EntityReference<Command, State, Event>
         do {
             try await arrange(store)
-            let domain = try Domain(name: "scenario", kinds: [kind], adapters: adapters)
+            let domain = Domain(name: "scenario", kinds: [kind], adapters: adapters)
             engine = Engine(store: store, domain: domain, configuration: EngineConfiguration(supervision: .stop))
             entity = try reference(engine, id)
             _ = try await entity.state()

@@ -1,1 +1,4 @@
+import BankDomain
+import EgoCommands
 
+await EgoCommandLine(domain: .bank, sample: BankSample()).run()

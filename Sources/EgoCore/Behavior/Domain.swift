@@ -12,12 +12,9 @@ public struct Domain: Sendable {
     /// A domain with the given parts.
     ///
     /// - Parameter messages: types beyond those of the kinds, such as the states of entities that have no behavior here.
-    /// - Throws: ``DomainError/duplicateKind(_:)``.
     public init(
         name: String, kinds: [EntityKind], messages: [MessageType] = [], adapters: [any EventAdapter] = []
-    ) throws(DomainError) {
-        var names: Set<String> = []
-        for kind in kinds where !names.insert(kind.name).inserted { throw .duplicateKind(kind.name) }
+    ) {
         self.name = name
         self.kinds = kinds
         self.reader = EventReader(adapters: adapters)
@@ -36,10 +33,12 @@ public struct Domain: Sendable {
     }
 
     /// The kind of a name.
+    ///
+    /// - Throws: ``DomainError/unknownKind(_:known:)``, or ``DomainError/duplicateKind(_:)`` when two behaviors have it.
     public func kind(named name: String) throws(DomainError) -> EntityKind {
-        guard let kind = kinds.first(where: { $0.name == name }) else {
-            throw .unknownKind(name, known: kinds.map(\.name))
-        }
+        let found = kinds.filter { $0.name == name }
+        guard let kind = found.first else { throw .unknownKind(name, known: kinds.map(\.name)) }
+        if found.count > 1 { throw .duplicateKind(name) }
         return kind
     }
 
@@ -75,7 +74,9 @@ public struct Domain: Sendable {
     ///   when several do.
     public func kind(of entity: EntityEvidence) throws(DomainError) -> EntityKind {
         if let requested = entity.requestedKind { return try kind(named: requested) }
-        if let recorded = entity.recordedKind, let kind = kinds.first(where: { $0.name == recorded }) { return kind }
+        if let recorded = entity.recordedKind, kinds.contains(where: { $0.name == recorded }) {
+            return try kind(named: recorded)
+        }
         var fitting = kinds
         var why = "it has no events and no command says what it is"
         if let isDurableState = entity.isDurableState {

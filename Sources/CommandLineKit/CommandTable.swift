@@ -1,0 +1,82 @@
+/// A program's whole command line: the only source of parser, help, man pages and completions.
+public struct CommandTable<Global: Sendable, Context: Sendable>: Sendable {
+    /// The program's name.
+    public let program: String
+    /// What the program is, in under 60 characters, without full stop.
+    public let summary: String
+    /// Flags that every command takes, before or after its name.
+    public let globalFlags: [Flag<Global>]
+    /// The commands, in the order in which help shows them.
+    public let commands: [Command<Context>]
+
+    /// A table with the given parts.
+    public init(program: String, summary: String, globalFlags: [Flag<Global>], commands: [Command<Context>]) {
+        self.program = program
+        self.summary = summary
+        self.globalFlags = globalFlags
+        self.commands = commands
+    }
+
+    /// The command of a path, such as `["snapshot", "list"]`.
+    public func command(at path: [String]) -> Command<Context>? {
+        var level = commands
+        var found: Command<Context>?
+        for name in path {
+            guard let command = level.first(where: { $0.name == name || $0.aliases.contains(name) }) else {
+                return nil
+            }
+            found = command
+            level = command.subcommands
+        }
+        return found
+    }
+
+    /// Every command with its path, parents before children.
+    public var allCommands: [(path: [String], command: Command<Context>)] {
+        func below(_ path: [String], _ commands: [Command<Context>]) -> [(path: [String], command: Command<Context>)] {
+            commands.flatMap { command in
+                [(path + [command.name], command)] + below(path + [command.name], command.subcommands)
+            }
+        }
+        return below([], commands)
+    }
+
+    /// What is wrong with the table itself; empty when nothing is. Checked by a test.
+    public var problems: [String] {
+        var problems: [String] = []
+        func check(_ summary: String, _ what: String) {
+            if summary.count >= 60 { problems.append("\(what): the summary has \(summary.count) characters") }
+            if summary.hasSuffix(".") || summary.isEmpty { problems.append("\(what): the summary is no phrase") }
+        }
+        check(summary, program)
+        let globals = globalFlags.map(\.definition)
+        for (path, command) in allCommands {
+            let what = path.joined(separator: " ")
+            check(command.summary, what)
+            if command.examples.isEmpty { problems.append("\(what): no example") }
+            for example in command.examples { check(example.summary, "\(what): example \(example.arguments)") }
+            let flags = globals + command.flags
+            for flag in flags { check(flag.summary, "\(what) --\(flag.long)") }
+            if Set(flags.map(\.long)).count != flags.count { problems.append("\(what): a flag is there twice") }
+            let shorts = flags.compactMap(\.short)
+            if Set(shorts).count != shorts.count { problems.append("\(what): a short flag is there twice") }
+            for inline in command.discussion.flatMap(\.inlines) {
+                switch inline {
+                case .text: break
+                case .flag(let name):
+                    if !flags.contains(where: { $0.long == name }) { problems.append("\(what): no flag \(name)") }
+                case .command(let reference):
+                    if self.command(at: reference.split(separator: " ").map(String.init)) == nil {
+                        problems.append("\(what): no command \(reference)")
+                    }
+                }
+            }
+            let open = command.operands.dropLast().filter { $0.arity != .one }
+            if !open.isEmpty { problems.append("\(what): only the last operand may be optional") }
+            let siblings = path.count == 1 ? commands : self.command(at: path.dropLast())?.subcommands ?? []
+            let names = siblings.flatMap { [$0.name] + $0.aliases }
+            if Set(names).count != names.count { problems.append("\(what): a name is there twice") }
+        }
+        return problems
+    }
+}

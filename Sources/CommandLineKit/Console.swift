@@ -1,0 +1,152 @@
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+import Synchronization
+
+/// Where a program reads and writes, and what it knows of the terminal.
+public struct Console: Sendable {
+    /// Data goes here.
+    public var output: any OutputSink
+    /// Everything else goes here.
+    public var errors: any OutputSink
+    /// Environment variables.
+    public var environment: [String: String]
+    /// Whether the output is a terminal.
+    public var outputIsTerminal: Bool
+    /// Whether the errors go to a terminal.
+    public var errorsAreTerminal: Bool
+    /// Whether the input is a terminal.
+    public var inputIsTerminal: Bool
+    /// All of standard input; nil when it is closed.
+    public var readInput: @Sendable () -> [UInt8]?
+    /// The columns of the terminal, asked each time; nil when there is none.
+    public var columns: @Sendable () -> Int?
+
+    /// A console with the given parts.
+    public init(
+        output: any OutputSink, errors: any OutputSink, environment: [String: String], outputIsTerminal: Bool = false,
+        errorsAreTerminal: Bool = false, inputIsTerminal: Bool = false,
+        readInput: @escaping @Sendable () -> [UInt8]? = { nil }, columns: @escaping @Sendable () -> Int? = { nil }
+    ) {
+        self.output = output
+        self.errors = errors
+        self.environment = environment
+        self.outputIsTerminal = outputIsTerminal
+        self.errorsAreTerminal = errorsAreTerminal
+        self.inputIsTerminal = inputIsTerminal
+        self.readInput = readInput
+        self.columns = columns
+    }
+
+    /// The process's own streams and terminal.
+    public static func process(environment: [String: String]) -> Console {
+        Console(
+            output: FileDescriptorSink(1), errors: FileDescriptorSink(2), environment: environment,
+            outputIsTerminal: isatty(1) == 1, errorsAreTerminal: isatty(2) == 1, inputIsTerminal: isatty(0) == 1,
+            readInput: {
+                var bytes: [UInt8] = []
+                var buffer = [UInt8](repeating: 0, count: 65_536)
+                while true {
+                    let count = read(0, &buffer, buffer.count)
+                    if count == 0 { return bytes }
+                    if count < 0 {
+                        if errno == EINTR { continue }
+                        return nil
+                    }
+                    bytes += buffer[..<count]
+                }
+            },
+            columns: {
+                var size = winsize()
+                for descriptor: Int32 in [1, 2] where ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 {
+                    return Int(size.ws_col)
+                }
+                return environment["COLUMNS"].flatMap { Int($0) }
+            })
+    }
+}
+
+/// Takes bytes.
+public protocol OutputSink: Sendable {
+    /// Takes bytes; they may stay in a buffer until ``flush()``.
+    func write(_ text: String) throws(OutputError)
+
+    /// Lets go of everything that was taken.
+    func flush() throws(OutputError)
+}
+
+/// Why bytes could not be written.
+public enum OutputError: Error, Sendable, Hashable {
+    /// Nobody reads any more; not an error to report.
+    case brokenPipe
+    /// The operating system's error number.
+    case failed(errno: Int32)
+}
+
+extension OutputError: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .brokenPipe: "broken pipe"
+        case .failed(let number): String(cString: strerror(number))
+        }
+    }
+}
+
+/// Writes to a file descriptor, in blocks.
+public final class FileDescriptorSink: OutputSink {
+    private let descriptor: Int32
+    private let buffer = Mutex<[UInt8]>([])
+    private static let blockSize = 65_536
+
+    /// A sink that does not own its descriptor.
+    public init(_ descriptor: Int32) {
+        self.descriptor = descriptor
+    }
+
+    public func write(_ text: String) throws(OutputError) {
+        let isFull = buffer.withLock { buffer in
+            buffer.append(contentsOf: text.utf8)
+            return buffer.count >= Self.blockSize
+        }
+        if isFull { try flush() }
+    }
+
+    public func flush() throws(OutputError) {
+        let bytes = buffer.withLock { buffer in
+            defer { buffer.removeAll(keepingCapacity: true) }
+            return buffer
+        }
+        var start = 0
+        while start < bytes.count {
+            let count = bytes[start...].withUnsafeBytes { systemWrite(descriptor, $0.baseAddress, $0.count) }
+            if count >= 0 {
+                start += count
+            } else if errno != EINTR {
+                throw errno == EPIPE ? .brokenPipe : .failed(errno: errno)
+            }
+        }
+    }
+}
+
+private func systemWrite(_ descriptor: Int32, _ bytes: UnsafeRawPointer?, _ count: Int) -> Int {
+    write(descriptor, bytes, count)
+}
+
+/// Keeps what is written, for tests.
+public final class MemorySink: OutputSink {
+    private let buffer = Mutex("")
+
+    /// An empty sink.
+    public init() {}
+
+    /// What was written.
+    public var text: String { buffer.withLock { $0 } }
+
+    public func write(_ text: String) throws(OutputError) {
+        buffer.withLock { $0 += text }
+    }
+
+    public func flush() throws(OutputError) {}
+}

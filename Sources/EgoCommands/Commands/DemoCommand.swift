@@ -1,0 +1,106 @@
+import CommandLineKit
+import EgoCore
+import EgoOperations
+import EgoSQLite
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// What `ego demo` was told.
+private struct DemoOptions: Sendable {
+    var entities = 100
+    var events = 1_000
+    var isLegacy = false
+    var seed: UInt64 = 1
+}
+
+extension Command where Context == CommandContext {
+    static var demo: Command {
+        Command(
+            "demo", summary: "fill a store with sample data",
+            discussion: [
+                "The content is the same for the same flags. A store that is not there is created. What is there already is left as it is, so that an interrupted run can be repeated.",
+                .paragraph([
+                    "With ", .flag("legacy"), " each event carries the state after it, as eGo v3 wrote it, and there are no snapshots.",
+                ]),
+            ],
+            options: { DemoOptions() },
+            flags: [
+                Flag(
+                    "entities", arity: .value(placeholder: "N", completion: .none),
+                    summary: "how many entities (default: 100)"
+                ) { (value, options) throws(UsageError) in
+                    options.entities = try integer(value.text, in: 1...10_000_000)
+                },
+                Flag(
+                    "events", arity: .value(placeholder: "N", completion: .none),
+                    summary: "how many events in all (default: 1000)"
+                ) { (value, options) throws(UsageError) in
+                    options.events = try integer(value.text, in: 1...1_000_000_000)
+                },
+                Flag("legacy", arity: .toggle(negated: false), summary: "events with inline state, as eGo v3 wrote them") {
+                    (value, options) in options.isLegacy = value.isOn
+                },
+                Flag(
+                    "seed", arity: .value(placeholder: "S", completion: .none),
+                    summary: "what the content is made from (default: 1)"
+                ) { (value, options) throws(UsageError) in options.seed = try integer(value.text, in: 0...UInt64.max) },
+            ],
+            examples: [
+                Example("demo --store sqlite:bank.db", "a bank of 100 accounts and 1,000 events"),
+                Example("demo --entities 5 --events 50 --seed 7", "a small one, always the same"),
+            ],
+            exitCodes: [.refused, .data, .noInput, .busy, .noPermission, .config]
+        ) { options, context in
+            guard let sample = context.sample else { throw CommandFailure(.config, "demo", "this domain has no sample") }
+            if options.events < options.entities {
+                throw UsageError(
+                    "\(options.entities) entities need at least as many events", subject: "--events",
+                    hint: "lower --entities, or raise --events")
+            }
+            let parameters = SampleParameters(
+                entities: options.entities, events: options.events, isLegacy: options.isLegacy, seed: options.seed)
+            return try await fill(sample, parameters, context)
+        }
+    }
+
+    private static func fill(
+        _ sample: any SampleData, _ parameters: SampleParameters, _ context: CommandContext
+    ) async throws -> CommandOutput {
+        func output(_ fields: [OutputValue.Field], changed: Bool) throws -> CommandOutput {
+            CommandOutput(
+                schema: "ego.demo/1",
+                fields: [
+                    .init("store", .text(try context.location.description)),
+                    .init("entities", .number(parameters.entities)),
+                    .init("events", .number(parameters.events)),
+                ] + fields + [.init("dry_run", .bool(context.global.isDryRun))]
+            ) { CommandOutput.Completion(changed: changed) }
+        }
+        if context.global.isDryRun {
+            return try output([.init("written", .number(0)), .init("kept", .number(0))], changed: false)
+        }
+        try context.checkWritable()
+        switch try context.location {
+        case .sqlite(let path):
+            _ = try SQLiteStore.initialize(
+                path: path, storeID: UUID().uuidString.lowercased(), options: context.sqliteOptions(readOnly: false))
+        }
+        let progress = context.progress("demo")
+        defer { progress.finish() }
+        let result = try await context.writing { store in
+            try await SampleFill(store: store, sample: sample).run(parameters) { done in
+                progress.report(done: done, total: parameters.events, unit: "events")
+            }
+        }
+        return try output(
+            [
+                .init("snapshots", .number(result.snapshots)), .init("written", .number(result.written)),
+                .init("kept", .number(result.kept)),
+            ],
+            changed: result.written > 0)
+    }
+}

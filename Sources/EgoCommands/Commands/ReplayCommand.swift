@@ -1,0 +1,291 @@
+import CommandLineKit
+import EgoCore
+import EgoOperations
+import SwiftProtobuf
+import Synchronization
+
+extension Command where Context == CommandContext {
+    static var replay: Command {
+        Command(
+            "replay", summary: "fold events into state",
+            discussion: [
+                "Shows the state of entities as their events give it, now or at any point before. A durable-state entity shows its latest version.",
+                .paragraph([
+                    .flag("trace"), " shows the state after each event, ", .flag("diff"),
+                    " what changed between two of them, ", .flag("verify"),
+                    " folds from the first event and compares with every snapshot (exit 2 when one differs).",
+                ]),
+                "Several entities are all replayed, even when one fails; the exit code is 3 then.",
+            ],
+            options: { ReplayOptions() }, flags: ReplayOptions.flags,
+            operands: [
+                Operand("ID", arity: .any, summary: "the entities", completion: .dynamic("entity")) {
+                    (word, options) throws(UsageError) in options.ids.append(try persistenceID(word))
+                }
+            ],
+            examples: [
+                Example("replay acc-1", "the state of one entity"),
+                Example("replay acc-1 --trace", "its state after each event"),
+                Example("replay acc-1 --diff 1 3", "what changed between two events"),
+                Example("replay --all --verify", "compare every snapshot of the store"),
+            ],
+            exitCodes: [
+                .findings, .partial, .notFound, .timedOut, .data, .noInput, .unavailable, .busy, .noPermission, .config,
+            ]
+        ) { options, context in
+            try options.check()
+            let store = try await context.open(readOnly: true)
+            let run = ReplayRun(options: options, store: store, context: context)
+            return CommandOutput(
+                schema: "ego.replay/1",
+                records: RecordList("entities", columns: options.columns, rows: options.rows) {
+                    try await run.nextPage()
+                }
+            ) { try await run.finish() }
+        }
+    }
+}
+
+/// What `ego replay` was told.
+struct ReplayOptions: Sendable {
+    var ids: [PersistenceID] = []
+    var kind: String?
+    var to: SequenceNumber?
+    var at: String?
+    var from: SequenceNumber?
+    var isTrace = false
+    var diff: (from: SequenceNumber, to: SequenceNumber)?
+    var isVerify = false
+    var isAll = false
+
+    static let flags: [Flag<ReplayOptions>] = [
+        Flag(
+            "to", arity: .value(placeholder: "SEQ", completion: .none), summary: "the state after this event"
+        ) { (value, options) throws(UsageError) in options.to = try sequenceNumber(value.text) },
+        Flag(
+            "at", arity: .value(placeholder: "TIME", completion: .none), summary: "the state at this time"
+        ) { (value, options) in options.at = value.text },
+        Flag(
+            "from", arity: .value(placeholder: "SEQ", completion: .none),
+            summary: "with --trace, begin at this event"
+        ) { (value, options) throws(UsageError) in options.from = try sequenceNumber(value.text) },
+        Flag("trace", arity: .toggle(negated: false), summary: "show the state after each event") {
+            (value, options) in options.isTrace = value.isOn
+        },
+        Flag("diff", arity: .pair("A", "B"), summary: "show what changed from event A to event B") {
+            (value, options) throws(UsageError) in
+            guard case .pair(let from, let to) = value else { return }
+            options.diff = (try sequenceNumber(from, from: 0), try sequenceNumber(to, from: 0))
+        },
+        Flag("verify", arity: .toggle(negated: false), summary: "compare a full fold with every snapshot") {
+            (value, options) in options.isVerify = value.isOn
+        },
+        Flag("all", arity: .toggle(negated: false), summary: "every entity of the store") {
+            (value, options) in options.isAll = value.isOn
+        },
+        Flag(
+            "kind", arity: .value(placeholder: "KIND", completion: .dynamic("kind")),
+            summary: "the kind, where it cannot be told"
+        ) { (value, options) in options.kind = value.text },
+    ]
+
+    func check() throws(UsageError) {
+        if ids.isEmpty, !isAll { throw UsageError("missing", subject: "ID", hint: "name entities, or use --all") }
+        if !ids.isEmpty, isAll { throw UsageError("it takes no ID", subject: "--all") }
+        if to != nil, at != nil { throw UsageError("it goes with no --to", subject: "--at") }
+        if from != nil, !isTrace { throw UsageError("it goes with --trace only", subject: "--from") }
+        if let from, let to, from > to { throw UsageError("\(from) is after --to \(to)", subject: "--from") }
+        if diff != nil, isTrace || isVerify || to != nil || at != nil {
+            throw UsageError("it goes with no --trace, --verify, --to or --at", subject: "--diff")
+        }
+        if isVerify, isTrace || to != nil || at != nil {
+            throw UsageError("it goes with no --trace, --to or --at", subject: "--verify")
+        }
+    }
+
+    /// The rows of a table: entities, or their steps or changes.
+    var rows: @Sendable (OutputValue) -> [OutputValue] {
+        let list = isTrace ? "steps" : diff != nil ? "changes" : nil
+        guard let list else { return { [$0] } }
+        return { entity in
+            guard case .array(let parts) = entity[list] else { return [] }
+            return parts.map { part in
+                guard case .object(let fields) = part else { return part }
+                return .object([.init("id", entity["id"]), .init("kind", entity["kind"])] + fields)
+            }
+        }
+    }
+
+    /// The columns of a table.
+    var columns: [Column] {
+        let base = [Column("id"), Column("kind", isDefault: !isTrace && diff == nil)]
+        let counts = [
+            Column("sequence_number", .right), Column("event_count", .right, isDefault: !isTrace),
+            Column("snapshot_sequence_number", .right, isDefault: false), Column("timestamp", isDefault: false),
+        ]
+        if isTrace {
+            return base + [
+                Column("sequence_number", .right), Column("timestamp"), Column("type"), Column("event", isDefault: false),
+                Column("state"),
+            ]
+        }
+        if diff != nil { return base + [Column("path"), Column("before", .right), Column("after", .right)] }
+        if isVerify { return base + counts + [Column("verified"), Column("mismatches")] }
+        return base + counts + [Column("state")]
+    }
+}
+
+/// Replays one entity after the other.
+private actor ReplayRun {
+    private let options: ReplayOptions
+    private let store: any Store
+    private let context: CommandContext
+    private let replay: Replay
+    private let progress: any ProgressReporter
+    private var waiting: [PersistenceID]
+    private var after: PersistenceID?
+    private var hasMore: Bool
+    private var done = 0
+    private var failures: [(id: PersistenceID, failure: CommandFailure)] = []
+    private var mismatches: [OutputValue] = []
+
+    init(options: ReplayOptions, store: any Store, context: CommandContext) {
+        self.options = options
+        self.store = store
+        self.context = context
+        self.replay = Replay(store: store, domain: context.domain, page: context.page)
+        self.progress = context.progress("replay")
+        self.waiting = options.ids
+        self.hasMore = options.isAll
+    }
+
+    func nextPage() async throws -> [OutputValue]? {
+        do {
+            while true {
+                if waiting.isEmpty { try await fetch() }
+                if waiting.isEmpty { return nil }
+                var records: [OutputValue] = []
+                for id in waiting.prefix(100) {
+                    try Task.checkCancellation()
+                    do { records.append(try await record(id)) } catch {
+                        // The store's own failures end the run; an entity's do not.
+                        if error is StoreError || error is CancellationError { throw error }
+                        let failure = CommandFailure(error)
+                        if [.interrupted, .unavailable, .busy, .io].contains(failure.exitCode) { throw error }
+                        failures.append((id, failure))
+                    }
+                    done += 1
+                    progress.report(done: done, total: options.isAll ? nil : options.ids.count, unit: "entities")
+                }
+                waiting.removeFirst(min(100, waiting.count))
+                if !records.isEmpty { return records }
+            }
+        } catch {
+            await close()
+            throw error
+        }
+    }
+
+    func finish() async throws -> CommandOutput.Completion {
+        await close()
+        if let first = failures.first, failures.count == done, !options.isAll { throw first.failure }
+        var fields: [OutputValue.Field] = []
+        if options.isVerify {
+            fields = [.init("verified", .bool(mismatches.isEmpty && failures.isEmpty)), .init("mismatches", .array(mismatches))]
+        }
+        let diagnostics = failures.map { id, failure in
+            Diagnostic(
+                .error, code: failure.exitCode.name, "\(Escape.shown(id.rawValue)): \(failure.why)", hint: failure.hint)
+        }
+        let bad: ExitCode = mismatches.isEmpty ? .ok : .findings
+        return CommandOutput.Completion(
+            fields: fields, exitCode: failures.isEmpty ? bad : .partial, diagnostics: diagnostics)
+    }
+
+    private func close() async {
+        progress.finish()
+        await store.close()
+    }
+
+    private func fetch() async throws {
+        while hasMore, waiting.isEmpty {
+            let found = try await store.entities(EntityQuery(after: after, limit: 1_000))
+            hasMore = found.count == 1_000
+            after = found.last?.persistenceID
+            // There is nothing to fold in an erased entity; that is no failure.
+            waiting = found.filter { !$0.isErased }.map(\.persistenceID)
+        }
+    }
+
+    private func record(_ id: PersistenceID) async throws -> OutputValue {
+        if let diff = options.diff { return try await difference(id, diff.from, diff.to) }
+        var end = Replay.End.head
+        if let to = options.to { end = .sequenceNumber(to) }
+        if let at = options.at { end = .time(try context.moment(at, flag: "at")) }
+        let steps = Mutex<[OutputValue]>([])
+        let problem = Mutex<(any Error)?>(nil)
+        var consumer: StepConsumer?
+        if options.isTrace {
+            consumer = StepConsumer(from: options.from ?? 1) { step in
+                do {
+                    let value = try Self.step(step)
+                    steps.withLock { $0.append(value) }
+                } catch {
+                    problem.withLock { $0 = error }
+                }
+            }
+        }
+        let entity = try await replay.entity(id, to: end, kind: options.kind, steps: consumer)
+        if let problem = problem.withLock({ $0 }) { throw problem }
+        var fields = Self.fields(entity) + [.init("state", try PayloadView.json(entity.state))]
+        if options.isTrace { fields.append(.init("steps", .array(steps.withLock { $0 }))) }
+        if options.isVerify { fields += try await verification(id) }
+        return .object(fields)
+    }
+
+    private func verification(_ id: PersistenceID) async throws -> [OutputValue.Field] {
+        let found = try await replay.verify(id, kind: options.kind).map { mismatch in
+            OutputValue.object([
+                .init("id", .text(id.rawValue)), .init("sequence_number", .number(mismatch.sequenceNumber)),
+                .init("message", .text(mismatch.message)),
+            ])
+        }
+        mismatches += found
+        return [.init("verified", .bool(found.isEmpty)), .init("mismatches", .array(found))]
+    }
+
+    private func difference(
+        _ id: PersistenceID, _ from: SequenceNumber, _ to: SequenceNumber
+    ) async throws -> OutputValue {
+        let before = try await replay.entity(id, to: .sequenceNumber(from), kind: options.kind)
+        let after = try await replay.entity(id, to: .sequenceNumber(to), kind: options.kind)
+        let changes = try StateChange.between(before.state, after.state).map { change in
+            OutputValue.object([
+                .init("path", .text(change.path)), .init("before", change.before.map(OutputValue.json) ?? .null),
+                .init("after", change.after.map(OutputValue.json) ?? .null),
+            ])
+        }
+        return .object(
+            Self.fields(after) + [
+                .init("state", try PayloadView.json(after.state)), .init("from_sequence_number", .number(from)),
+                .init("changes", .array(changes)),
+            ])
+    }
+
+    private static func fields(_ entity: ReplayedEntity) -> [OutputValue.Field] {
+        [
+            .init("id", .text(entity.persistenceID.rawValue)), .init("kind", .optional(entity.kind)),
+            .init("sequence_number", .number(entity.sequenceNumber)), .init("event_count", .number(entity.eventCount)),
+            .init("snapshot_sequence_number", entity.snapshotSequenceNumber.map(OutputValue.number) ?? .null),
+            .init("timestamp", .moment(entity.timestamp)),
+        ]
+    }
+
+    private static func step(_ step: ReplayStep) throws -> OutputValue {
+        .object([
+            .init("sequence_number", .number(step.sequenceNumber)), .init("timestamp", .moment(step.timestamp)),
+            .init("type", .text(Swift.type(of: step.event).protoMessageName)),
+            .init("event", try PayloadView.json(step.event)), .init("state", try PayloadView.json(step.state)),
+        ])
+    }
+}

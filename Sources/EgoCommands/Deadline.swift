@@ -1,0 +1,31 @@
+import CommandLineKit
+
+/// Ends a command that takes longer than `--timeout`: at the end of its page, with what is done so far kept.
+struct Deadline: Sendable {
+    private let limit: Duration?
+    /// A lock is waited for as long as the timeout itself, and is reported as busy; this comes after it.
+    private static let grace: Duration = .milliseconds(300)
+
+    init(_ context: CommandContext) {
+        self.limit = context.global.timeout.map { .nanoseconds($0) + Self.grace }
+    }
+
+    func run(_ body: @escaping @Sendable () async throws -> Int32) async throws -> Int32 {
+        guard let limit else { return try await body() }
+        return try await withThrowingTaskGroup(of: Int32?.self) { group in
+            group.addTask { try await body() }
+            group.addTask {
+                try await Task.sleep(for: limit)
+                return nil
+            }
+            defer { group.cancelAll() }
+            guard let first = try await group.next(), let code = first else {
+                group.cancelAll()
+                // The work ends at its page's end; whether it was done by then or cancelled, the time was over.
+                _ = try? await group.next()
+                throw CommandFailure(.timedOut, "--timeout", "the time ran out", hint: "what was done so far is kept")
+            }
+            return code
+        }
+    }
+}

@@ -1,0 +1,208 @@
+public import CommandLineKit
+public import EgoCore
+public import EgoOperations
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+/// The `ego` command line with an application's domain in it.
+///
+/// ```swift
+/// @main struct BankOps {
+///     static func main() async { await EgoCommandLine(domain: .bank).run() }
+/// }
+/// ```
+public struct EgoCommandLine: Sendable {
+    private let domain: Domain
+    private let sample: (any SampleData)?
+    private let time: any TimeSource
+
+    /// A command line for a domain; `Domain.none` for one that only looks.
+    ///
+    /// - Parameter sample: what `ego demo` fills a store with; without it there is no such command.
+    public init(
+        domain: Domain, sample: (any SampleData)? = nil, time: any TimeSource = SystemTime()
+    ) {
+        self.domain = domain
+        self.sample = sample
+        self.time = time
+    }
+
+    /// Runs the process's own command line and ends the process.
+    public func run() async -> Never {
+        // A reader that goes away shows as an error of `write`, not as a signal.
+        signal(SIGPIPE, SIG_IGN)
+        let environment = Self.environment()
+        let console = Console.process(environment: environment)
+        guard let arguments = Self.arguments() else {
+            let failure = CommandFailure(.usage, "", "an argument is not UTF-8")
+            Self.say(failure, to: console)
+            exit(failure.exitCode.number)
+        }
+        let trap = SignalTrap()
+        let task = Task { await run(arguments, console: console) }
+        trap.onSignal { task.cancel() }
+        let code = await task.value
+        exit(code == ExitCode.interrupted.number ? trap.exitCode : code)
+    }
+
+    /// Runs one command line, without the program's name, and returns its exit code.
+    public func run(_ arguments: [String], console: Console) async -> Int32 {
+        let table = table
+        var schema = "ego.error/1"
+        var render = RenderOptions(format: RequestedFormat.find(arguments, console.environment))
+        do {
+            let line = try table.words(arguments)
+            if !line.path.isEmpty { schema = "ego.\(line.path.joined(separator: "-"))/1" }
+            let chosen = { (name: String) in line.global.flags.last { $0.long == name }?.value.text }
+            let start = try Configuration(environment: console.environment)
+                .options(config: chosen("config"), context: chosen("context"))
+            let invocation = try table.parse(arguments, global: start)
+            let context = CommandContext(
+                console: console, global: invocation.global, domain: domain, sample: sample, time: time,
+                table: { self.table })
+            render = renderOptions(context)
+            if let binary = invocation.global.domain, !binary.isEmpty {
+                try OperatorBinary(path: binary).replaceProcess(arguments)
+            }
+            let run = helpRun(invocation, table)
+            let options = render
+            return try await Deadline(context).run { try await finish(try await run(context), options, context) }
+        } catch let error as OutputError where error == .brokenPipe {
+            return ExitCode.ok.number
+        } catch {
+            return report(CommandFailure(error), schema, render, console)
+        }
+    }
+
+    var table: CommandTable<GlobalOptions, CommandContext> {
+        CommandTable(
+            program: "ego", summary: "operate event-sourced stores", globalFlags: GlobalOptions.flags,
+            commands: [
+                .initialize, sample == nil ? nil : .demo, .status, .entities, .events, .replay, .send, .help, .version,
+                .exitCodes,
+            ].compactMap(\.self))
+    }
+
+    /// Writes a command's output and its diagnostics.
+    private func finish(
+        _ output: CommandOutput, _ options: RenderOptions, _ context: CommandContext
+    ) async throws -> Int32 {
+        let completion = try await Renderer(options, to: context.console.output).render(output)
+        for diagnostic in completion.diagnostics {
+            if context.global.isQuiet, diagnostic.severity != .error { continue }
+            Self.say("\(diagnostic.severity.rawValue): \(diagnostic.message)", diagnostic.hint, to: context.console)
+        }
+        return completion.exitCode.number
+    }
+
+    private func report(
+        _ failure: CommandFailure, _ schema: String, _ options: RenderOptions, _ console: Console
+    ) -> Int32 {
+        do throws(OutputError) {
+            // What the command has given before it failed belongs to the reader.
+            try Renderer(options, to: console.output).render(failure, schema: schema)
+        } catch {
+            if error == .brokenPipe { return ExitCode.ok.number }
+            if failure.exitCode != .io { Self.say(CommandFailure(error), to: console) }
+        }
+        Self.say(failure, to: console)
+        return failure.exitCode.number
+    }
+
+    private func helpRun(
+        _ invocation: Invocation<GlobalOptions, CommandContext>,
+        _ table: CommandTable<GlobalOptions, CommandContext>
+    ) -> Command<CommandContext>.Run {
+        switch (invocation.help, invocation.run) {
+        case (.version, _): { _ in VersionReport.output }
+        case (let request?, _): { context in HelpText.output(table, invocation.path, request, context) }
+        case (nil, let run?): run
+        case (nil, nil): { context in HelpText.output(table, [], .short, context) }
+        }
+    }
+
+    private func renderOptions(_ context: CommandContext) -> RenderOptions {
+        let console = context.console
+        let environment = console.environment
+        let usesColor =
+            switch context.global.color {
+            case .always: true
+            case .never: false
+            case .auto:
+                !(environment["NO_COLOR"] ?? "").isEmpty
+                    ? false
+                    : !(environment["FORCE_COLOR"] ?? "").isEmpty
+                        || (console.outputIsTerminal && environment["TERM"] != "dumb")
+            }
+        let times: TimeStyle =
+            switch context.global.timeFormat {
+            case .rfc3339: .rfc3339
+            case .unix: .unix
+            case .relative: .relative(to: context.time.now().unixNanoseconds)
+            }
+        return RenderOptions(
+            format: context.global.output ?? (console.outputIsTerminal ? .table : .plain),
+            columns: context.global.columns, headers: context.global.headers, times: times,
+            width: console.outputIsTerminal ? console.columns() : nil, color: usesColor)
+    }
+
+    static func say(_ failure: CommandFailure, to console: Console) {
+        say(failure.description, failure.hint, to: console)
+    }
+
+    private static func say(_ message: String, _ hint: String?, to console: Console) {
+        // There is nowhere left to tell that standard error cannot be written.
+        try? console.errors.write("ego: \(oneLine(message))\n")
+        if let hint { try? console.errors.write("hint: \(oneLine(hint))\n") }
+        try? console.errors.flush()
+    }
+
+    /// Messages may hold names that somebody else chose.
+    private static func oneLine(_ text: String) -> String {
+        text.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x7f } ? Escape.shown(text) : text
+    }
+
+    private static func arguments() -> [String]? {
+        var arguments: [String] = []
+        for index in 1..<max(1, Int(CommandLine.argc)) {
+            guard let start = CommandLine.unsafeArgv[index], let text = String(validatingCString: start) else { return nil }
+            arguments.append(text)
+        }
+        return arguments
+    }
+
+    private static func environment() -> [String: String] {
+        var variables: [String: String] = [:]
+        var next = environ
+        while let entry = next.pointee {
+            let text = String(cString: entry)
+            if let equals = text.firstIndex(of: "=") {
+                variables[String(text[..<equals])] = String(text[text.index(after: equals)...])
+            }
+            next += 1
+        }
+        return variables
+    }
+}
+
+/// The format that a command line asks for, also when the rest of it is wrong.
+private enum RequestedFormat {
+    static func find(_ arguments: [String], _ environment: [String: String]) -> OutputFormat {
+        var found = environment["EGO_OUTPUT"]
+        let words = Array(arguments.prefix { $0 != "--" })
+        for (index, word) in words.enumerated() {
+            if word == "-o" || word == "--output" {
+                if index + 1 < words.count { found = words[index + 1] }
+            } else if word.hasPrefix("--output=") {
+                found = String(word.dropFirst(9))
+            } else if word.hasPrefix("-o"), !word.hasPrefix("--") {
+                found = String(word.dropFirst(word.hasPrefix("-o=") ? 3 : 2))
+            }
+        }
+        return found.flatMap(OutputFormat.init(rawValue:)) ?? .plain
+    }
+}

@@ -1,0 +1,126 @@
+import CommandLineKit
+import Ego
+import EgoCore
+import EgoOperations
+
+extension CommandFailure {
+    /// What an error of any layer means for the shell and for the operator.
+    init(_ error: any Error) {
+        switch error {
+        case let failure as CommandFailure: self = failure
+        case let usage as UsageError: self.init(usage)
+        case let error as StoreError: self.init(store: error)
+        case let error as EgoError: self.init(engine: error)
+        case let error as OperationError: self.init(operation: error)
+        case let error as DomainError: self.init(domain: error)
+        case let error as FoldError: self.init(.data, "record", "\(error)")
+        case let error as PayloadError: self.init(Self.code(of: error), "record", "\(error)")
+        case let error as InvalidPersistenceID: self.init(.usage, "ID", error.description)
+        case let error as OutputError: self.init(.io, "standard output", error.description)
+        case is CancellationError: self.init(.interrupted, "interrupted", "stopped before the end")
+        default: self.init(.failure, "internal", "\(error)")
+        }
+    }
+
+    private init(store error: StoreError) {
+        let code: ExitCode =
+            switch error.code {
+            case .unavailable: .unavailable
+            case .busy: .busy
+            case .notFound, .isDirectory: .noInput
+            case .notAStore, .corrupt: .data
+            case .notInitialized, .newerSchema: .config
+            case .readOnly, .permission: .noPermission
+            case .full, .io: .io
+            case .leaseHeld, .fenced: .refused
+            case .invalid: .usage
+            case .cancelled: .interrupted
+            default: .failure
+            }
+        let hint: String? =
+            switch error.code {
+            case .notFound: "ego init creates one; --store names another"
+            case .notAStore: "ego init makes a store; --store names another"
+            case .notInitialized: "ego init brings it up to date"
+            case .newerSchema: "use the version of ego that wrote it, or a newer one"
+            case .busy: "nothing was changed; try again, or wait longer with --timeout"
+            case .full: "nothing of this was written; free some space and try again"
+            default: nil
+            }
+        self.init(code, "store", error.message, hint: hint)
+    }
+
+    private init(engine error: EgoError) {
+        if let cause = error.cause as? StoreError {
+            self.init(store: cause)
+            return
+        }
+        let what = error.persistenceID.map { Escape.shown($0.rawValue) } ?? ""
+        let code: ExitCode =
+            switch error.code {
+            case .rejected, .erased: .rejected
+            case .conflict: .busy
+            case .undecodable: Self.code(of: error.cause)
+            case .wrongKind, .unknownCommand: .usage
+            default: .failure
+            }
+        let hint = error.code == .conflict ? "nothing was changed; look at the entity and try again" : nil
+        self.init(code, what, error.message, hint: hint)
+    }
+
+    private init(operation error: OperationError) {
+        let code: ExitCode =
+            switch error.code {
+            case .notFound: .notFound
+            case .refused: .refused
+            case .data: .data
+            case .noDomain: .config
+            default: .failure
+            }
+        self.init(
+            code, error.persistenceID.map { Escape.shown($0.rawValue) } ?? "store", error.message, hint: error.hint)
+    }
+
+    private init(domain error: DomainError) {
+        switch error {
+        case .duplicateKind: self.init(.config, "domain", "\(error)")
+        case .unknownKind(let name, let known):
+            self.init(
+                .usage, "--kind", "\(error)",
+                hint: Suggestion.hint(for: name, among: known) ?? "kinds: \(known.joined(separator: ", "))")
+        case .unknownCommand(let name, let known) where known.isEmpty:
+            self.init(.config, Escape.shown(name), "no behavior takes this command", hint: Self.noDomainHint)
+        case .unknownCommand(let name, let known):
+            self.init(
+                .usage, Escape.shown(name), "no behavior takes this command",
+                hint: Suggestion.hint(for: name, among: known) ?? "commands: \(known.joined(separator: ", "))")
+        case .ambiguousCommand(let name, let choices):
+            self.init(
+                .usage, Escape.shown(name), "it can be \(choices.joined(separator: " or "))", hint: "give the full name")
+        case .noBehavior(let id, let why):
+            self.init(.config, Escape.shown(id.rawValue), "no behavior: \(why)", hint: Self.noDomainHint)
+        case .ambiguousKind(let id, let choices):
+            self.init(
+                .usage, Escape.shown(id.rawValue), "it can be of kind \(choices.joined(separator: " or "))",
+                hint: "name one with --kind")
+        }
+    }
+
+    /// The two ways to supply a domain.
+    private static let noDomainHint =
+        "run your application's own operator binary, which embeds EgoCommandLine(domain:), or name it with --domain FILE"
+
+    /// An encrypted record without a key is a matter of configuration, everything else one of data.
+    private static func code(of cause: (any Error)?) -> ExitCode {
+        switch cause {
+        case FoldError.undecodable(_, let payload)? where Self.isEncrypted(payload): .config
+        case let payload as PayloadError where Self.isEncrypted(payload): .config
+        default: .data
+        }
+    }
+
+    private static func isEncrypted(_ error: PayloadError) -> Bool {
+        if case .encrypted = error { return true }
+        return false
+    }
+}

@@ -1,0 +1,46 @@
+import CommandLineKit
+import EgoCore
+import SwiftProtobuf
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// How messages and stored payloads are shown.
+struct PayloadView: Sendable {
+    let messages: MessageRegistry
+
+    /// A message as protobuf JSON with `@type`.
+    static func json(_ message: any Message) throws -> OutputValue {
+        .message(
+            typeURL: AnyPayload.typeURLPrefix + Swift.type(of: message).protoMessageName,
+            json: try message.jsonString())
+    }
+
+    /// What is stored with an event: its type, and its payload as far as it can be read.
+    func stored(_ event: PersistedEvent) -> (type: OutputValue, payload: OutputValue) {
+        let payload: AnyPayload
+        do throws(PayloadError) { payload = try AnyPayload(serialized: event.payload) } catch {
+            return (.null, opaque(nil, event.payload))
+        }
+        let type = OutputValue.text(payload.typeName)
+        if event.isEncrypted { return (type, .text("<encrypted key=\(event.encryptionKeyID)>")) }
+        if let message = try? messages.decode(payload), let json = try? Self.json(message) { return (type, json) }
+        return (type, opaque(payload.typeURL, payload.value))
+    }
+
+    private func opaque(_ typeURL: String?, _ bytes: [UInt8]) -> OutputValue {
+        .object([
+            .init("@type", .optional(typeURL)), .init("size_bytes", .number(bytes.count)),
+            .init("base64", .text(Data(bytes).base64EncodedString())),
+        ])
+    }
+}
+
+extension OutputValue {
+    static func number(_ number: SequenceNumber) -> OutputValue { .identifier(number.rawValue) }
+
+    static func moment(_ timestamp: Timestamp?) -> OutputValue { .optional(time: timestamp?.unixNanoseconds) }
+}

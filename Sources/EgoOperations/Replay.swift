@@ -1,0 +1,276 @@
+import Ego
+public import EgoCore
+public import SwiftProtobuf
+
+/// Folds events into states, as they were at any point.
+public struct Replay: Sendable {
+    /// Up to where to fold.
+    public enum End: Sendable, Hashable {
+        /// The last event.
+        case head
+        /// This event, included.
+        case sequenceNumber(SequenceNumber)
+        /// The last event that was written at this moment or before.
+        case time(Timestamp)
+    }
+
+    private let store: any Store
+    private let domain: Domain
+    private let resolver: EntityResolver
+    private let page: PageLimit
+
+    /// A replay on a store with a domain's behaviors.
+    public init(store: any Store, domain: Domain, page: PageLimit = .standard) {
+        self.store = store
+        self.domain = domain
+        self.resolver = EntityResolver(store: store, domain: domain)
+        self.page = page
+    }
+
+    /// The state of an entity.
+    ///
+    /// - Parameters:
+    ///   - kind: the entity's kind, where the operator names one.
+    ///   - steps: called with the state after each event from this number on; nil for none.
+    ///   - progress: called with the number of events that were folded so far, once a page.
+    /// - Throws: ``OperationError``, `EgoError`, `DomainError` or `StoreError`.
+    public func entity(
+        _ id: PersistenceID, to end: End = .head, kind requested: String? = nil, steps: StepConsumer? = nil,
+        progress: @Sendable (Int) -> Void = { _ in }
+    ) async throws -> ReplayedEntity {
+        let record = try await resolver.existing(id)
+        if record.stream.isErased { throw OperationError(.refused, "the entity was erased", persistenceID: id) }
+        if record.isDurableState, let state = record.state {
+            return try durableState(state, kind: record.stream.kind, end: end)
+        }
+        let kind = try await resolver.kind(of: id, record: record, requested: requested)
+        guard let behavior = kind.folding else {
+            throw OperationError(
+                .data, "it has events, but kind \(kind.name) keeps a durable state", persistenceID: id)
+        }
+        return try await fold(behavior, record, to: end, steps: steps, progress: progress)
+    }
+
+    /// Folds an entity anew and compares with every snapshot of it.
+    ///
+    /// - Throws: as ``entity(_:to:kind:steps:progress:)``.
+    public func verify(_ id: PersistenceID, kind requested: String? = nil) async throws -> [SnapshotMismatch] {
+        let record = try await resolver.existing(id)
+        if record.isDurableState || record.stream.isErased { return [] }
+        let kind = try await resolver.kind(of: id, record: record, requested: requested)
+        guard let behavior = kind.folding else { return [] }
+        return try await verify(behavior, record)
+    }
+
+    private func durableState(_ stored: StoredState, kind: String?, end: End) throws -> ReplayedEntity {
+        switch end {
+        case .head: break
+        case .sequenceNumber(let number):
+            if number != stored.version {
+                throw OperationError(
+                    .notFound,
+                    "it keeps its latest state only, version \(stored.version)",
+                    persistenceID: stored.persistenceID)
+            }
+        case .time(let time):
+            if time < stored.timestamp {
+                throw OperationError(
+                    .notFound, "it keeps its latest state only, which is newer",
+                    persistenceID: stored.persistenceID)
+            }
+        }
+        do {
+            let state = try domain.messages.decode(AnyPayload(serialized: stored.payload))
+            return ReplayedEntity(
+                persistenceID: stored.persistenceID, kind: kind, sequenceNumber: stored.version, eventCount: 0,
+                snapshotSequenceNumber: nil, timestamp: stored.timestamp, state: state)
+        } catch {
+            throw OperationError(
+                .data, "\(error)", persistenceID: stored.persistenceID)
+        }
+    }
+
+    private func fold<Behavior: EventFolding>(
+        _ behavior: Behavior, _ record: EntityRecord, to end: End, steps: StepConsumer?,
+        progress: @Sendable (Int) -> Void
+    ) async throws -> ReplayedEntity {
+        let id = record.persistenceID
+        let last = try await lastNumber(of: record, end)
+        let streams = StreamReader(store: store, reader: domain.reader, page: page)
+        var fold: StreamFold<Behavior>
+        var count = 0
+        if let steps {
+            fold = try await start(behavior, record, before: steps.first)
+        } else {
+            fold = try await streams.start(behavior, of: id, through: last)
+        }
+        let snapshot = fold.sequenceNumber == .zero ? nil : fold.sequenceNumber
+        do { try fold.checkFloor(min(record.stream.floor, last)) } catch {
+            throw OperationError(.data, "\(error)", persistenceID: id)
+        }
+        try await streams.forEach(of: id, from: fold.sequenceNumber.next, through: last) { (event) throws(FoldError) in
+            let applied = try fold.apply(event)
+            count += 1
+            if count.isMultiple(of: 1_000) { progress(count) }
+            if let steps, event.sequenceNumber >= steps.first {
+                steps.take(
+                    ReplayStep(
+                        sequenceNumber: event.sequenceNumber, timestamp: event.timestamp, event: applied.message,
+                        state: fold.state))
+            }
+        }
+        let newest = try await store.latestSnapshot(of: id, through: last)?.sequenceNumber
+        return ReplayedEntity(
+            persistenceID: id, kind: behavior.kind, sequenceNumber: fold.sequenceNumber,
+            eventCount: Int(last.rawValue - min(record.stream.floor, last).rawValue),
+            snapshotSequenceNumber: steps == nil ? snapshot : newest, timestamp: fold.timestamp, state: fold.state)
+    }
+
+    /// Where a trace begins: before `first`, at the newest snapshot that still leaves its event to be folded.
+    private func start<Behavior: EventFolding>(
+        _ behavior: Behavior, _ record: EntityRecord, before first: SequenceNumber
+    ) async throws -> StreamFold<Behavior> {
+        let id = record.persistenceID
+        let streams = StreamReader(store: store, reader: domain.reader, page: page)
+        if first > 1 { return try await streams.start(behavior, of: id, through: SequenceNumber(first.rawValue - 1)) }
+        if record.stream.floor == .zero { return StreamFold(behavior, of: id, reader: domain.reader) }
+        // Events were deleted: the trace begins after the oldest snapshot that covers them.
+        let oldest = try await store.snapshots(of: id, from: record.stream.floor, limit: PageLimit(rows: 1)).first
+        guard let oldest else { return StreamFold(behavior, of: id, reader: domain.reader) }
+        return try StreamFold(behavior, from: oldest, reader: domain.reader)
+    }
+
+    private func lastNumber(of record: EntityRecord, _ end: End) async throws -> SequenceNumber {
+        let id = record.persistenceID
+        switch end {
+        case .head: return record.stream.last
+        case .sequenceNumber(let number):
+            if number > record.stream.last {
+                throw OperationError(
+                    .notFound, "there is no event \(number): its last one is \(record.stream.last)",
+                    persistenceID: id)
+            }
+            return number
+        case .time(let time):
+            var last = record.stream.floor
+            var isAfter = false
+            while !isAfter, last < record.stream.last {
+                try Task.checkCancellation()
+                let events = try await store.events(of: id, from: last.next, through: .max, limit: page)
+                if events.isEmpty { break }
+                for event in events {
+                    isAfter = event.timestamp > time
+                    if isAfter { break }
+                    last = event.sequenceNumber
+                }
+            }
+            if last == .zero {
+                throw OperationError(.notFound, "there was no event at that time", persistenceID: id)
+            }
+            return last
+        }
+    }
+
+    private func verify<Behavior: EventFolding>(
+        _ behavior: Behavior, _ record: EntityRecord
+    ) async throws -> [SnapshotMismatch] {
+        let id = record.persistenceID
+        let streams = StreamReader(store: store, reader: domain.reader, page: page)
+        var mismatches: [SnapshotMismatch] = []
+        var fold = try await start(behavior, record, before: 1)
+        do { try fold.checkFloor(record.stream.floor) } catch {
+            throw OperationError(.data, "\(error)", persistenceID: id)
+        }
+        var next: SequenceNumber = 0
+        while true {
+            let snapshots = try await store.snapshots(of: id, from: next, limit: page)
+            guard let final = snapshots.last else { break }
+            for snapshot in snapshots {
+                let number = snapshot.sequenceNumber
+                func mismatch(_ message: String) {
+                    mismatches.append(SnapshotMismatch(persistenceID: id, sequenceNumber: number, message: message))
+                }
+                if number > record.stream.last {
+                    mismatch("the snapshot is ahead of the last event, \(record.stream.last)")
+                    continue
+                }
+                if number < fold.sequenceNumber { continue }  // its events were deleted; there is nothing to compare
+                try await streams.forEach(
+                    of: id, from: fold.sequenceNumber.next, through: number
+                ) { (event) throws(FoldError) in
+                    try fold.apply(event)
+                }
+                do throws(FoldError) {
+                    let stored = try StreamFold(behavior, from: snapshot, reader: domain.reader)
+                    if !stored.state.isEqualTo(message: fold.state) {
+                        mismatch("the snapshot differs from the fold of the events")
+                    }
+                } catch {
+                    mismatch("\(error)")
+                }
+            }
+            next = final.sequenceNumber.next
+        }
+        // The events after the last snapshot have to fold too.
+        try await streams.forEach(
+            of: id, from: fold.sequenceNumber.next, through: record.stream.last
+        ) { (event) throws(FoldError) in
+            try fold.apply(event)
+        }
+        return mismatches
+    }
+}
+
+/// What a replay gives for one entity.
+public struct ReplayedEntity: Sendable {
+    /// The entity.
+    public var persistenceID: PersistenceID
+    /// Its kind; nil for a durable state whose writer recorded none.
+    public var kind: String?
+    /// The last event that the state includes, or the durable state's version.
+    public var sequenceNumber: SequenceNumber
+    /// How many stored events there are up to that one.
+    public var eventCount: Int
+    /// The snapshot that stands nearest before; nil when there is none.
+    public var snapshotSequenceNumber: SequenceNumber?
+    /// When that event was written.
+    public var timestamp: Timestamp?
+    /// The state.
+    public var state: any Message
+}
+
+/// One event of a replay and the state after it.
+public struct ReplayStep: Sendable {
+    /// The event's number.
+    public var sequenceNumber: SequenceNumber
+    /// When it was written.
+    public var timestamp: Timestamp
+    /// The event, in the current schema.
+    public var event: any Message
+    /// The state after it.
+    public var state: any Message
+}
+
+/// Takes the steps of a replay.
+public struct StepConsumer: Sendable {
+    /// The first event that is wanted.
+    public var first: SequenceNumber
+    /// Called for each event, in order.
+    public var take: @Sendable (ReplayStep) -> Void
+
+    /// Takes the steps from an event on.
+    public init(from first: SequenceNumber, _ take: @escaping @Sendable (ReplayStep) -> Void) {
+        self.first = first
+        self.take = take
+    }
+}
+
+/// A snapshot that is not what its events give.
+public struct SnapshotMismatch: Sendable, Hashable {
+    /// The entity.
+    public var persistenceID: PersistenceID
+    /// The snapshot's number.
+    public var sequenceNumber: SequenceNumber
+    /// What is wrong.
+    public var message: String
+}

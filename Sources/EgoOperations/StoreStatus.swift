@@ -1,0 +1,57 @@
+public import EgoCore
+
+/// One look at a whole store.
+public struct StoreStatus: Sendable {
+    /// What the store is.
+    public var metadata: StoreMetadata
+    /// Counts.
+    public var statistics: StoreStatistics
+    /// How far each projection has come, ascending by name.
+    public var projections: [ProjectionStatus]
+    /// All jobs, newest first.
+    public var jobs: [Job]
+    /// What an operator should look at.
+    public var hazards: [Hazard]
+
+    /// How far a projection has come.
+    public struct ProjectionStatus: Sendable, Hashable {
+        /// The projection.
+        public var name: String
+        /// How many shards it has committed an offset of.
+        public var shards: Int
+        /// The smallest committed offset.
+        public var offset: Offset
+    }
+
+    /// Something that an operator should look at.
+    public struct Hazard: Sendable, Hashable {
+        /// What it is, for programs.
+        public var code: String
+        /// What it is, for people.
+        public var message: String
+    }
+
+    /// Reads the status of a store.
+    public init(of store: any Store) async throws {
+        metadata = try await store.metadata()
+        statistics = try await store.statistics()
+        jobs = try await store.jobs()
+        projections = []
+        hazards = []
+        for name in try await store.projections() {
+            let offsets = try await store.offsets(of: name)
+            guard let slowest = offsets.map(\.offset).min() else { continue }
+            projections.append(ProjectionStatus(name: name, shards: offsets.count, offset: slowest))
+            if let fastest = offsets.map(\.offset).max(), fastest > statistics.head {
+                hazards.append(
+                    Hazard(
+                        code: "offset_ahead_of_head",
+                        message: "projection \(name) is at \(fastest), the journal ends at \(statistics.head)"))
+            }
+        }
+        for job in jobs where job.state == .interrupted || job.state == .failed {
+            hazards.append(
+                Hazard(code: "job_\(job.state.rawValue)", message: "job \(job.id) (\(job.kind)) is \(job.state.rawValue)"))
+        }
+    }
+}
