@@ -36,10 +36,25 @@ let package = Package(
         .target(name: "BankDomain", dependencies: ["EgoCore", "EgoOperations", .protobuf]),
         .executableTarget(name: "ego", dependencies: ["BankDomain", "EgoCommands"]),
         .testTarget(name: "EgoCoreTests", dependencies: ["BankDomain", "EgoCore", .protobuf]),
+        .testTarget(name: "StoreContractTests", dependencies: ["EgoCore", "EgoSQLite", "EgoTestKit"]),
         .testTarget(
-            name: "StoreContractTests", dependencies: ["EgoCore", "EgoSQLite", "EgoTestKit"]),
+            name: "EgoTests",
+            dependencies: ["BankDomain", "Ego", "EgoCore", "EgoSQLite", "EgoTestKit", .logging, .protobuf]),
+        .testTarget(name: "EgoTestKitTests", dependencies: ["BankDomain", "Ego", "EgoCore", "EgoTestKit", .protobuf]),
+        // A program that tests kill: it appends, and prints what was acknowledged.
+        .executableTarget(
+            name: "StoreExerciser", dependencies: ["BankDomain", "Ego", "EgoCore", "EgoSQLite", .protobuf],
+            path: "Tests/StoreExerciser"),
         .testTarget(
-            name: "EgoTests", dependencies: ["BankDomain", "Ego", "EgoCore", "EgoSQLite", "EgoTestKit", .protobuf]),
+            name: "EgoSQLiteTests",
+            dependencies: ["BankDomain", "CSQLite", "EgoCore", "EgoSQLite", "EgoTestKit", "StoreExerciser"]),
+        .testTarget(name: "CommandLineKitTests", dependencies: ["CommandLineKit"]),
+        .testTarget(
+            name: "EgoCommandsTests",
+            dependencies: [
+                "BankDomain", "CommandLineKit", "Ego", "EgoCommands", "EgoCore", "EgoOperations", "EgoSQLite", "ego",
+                .protobuf,
+            ]),
     ]
 )
 

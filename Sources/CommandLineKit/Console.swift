@@ -41,11 +41,19 @@ public struct Console: Sendable {
     }
 
     /// The process's own streams and terminal.
+    ///
+    /// A standard stream that was closed is opened on `/dev/null`, so that no other file gets its number; writing to a
+    /// closed output fails all the same.
     public static func process(environment: [String: String]) -> Console {
-        Console(
-            output: FileDescriptorSink(1), errors: FileDescriptorSink(2), environment: environment,
+        let closed = [Int32(0), 1, 2].filter { descriptor in
+            guard fcntl(descriptor, F_GETFD) < 0 else { return false }
+            return open("/dev/null", O_RDWR) >= 0
+        }
+        return Console(
+            output: closed.contains(1) ? ClosedSink() : FileDescriptorSink(1), errors: FileDescriptorSink(2), environment: environment,
             outputIsTerminal: isatty(1) == 1, errorsAreTerminal: isatty(2) == 1, inputIsTerminal: isatty(0) == 1,
             readInput: {
+                if closed.contains(0) { return nil }
                 var bytes: [UInt8] = []
                 var buffer = [UInt8](repeating: 0, count: 65_536)
                 while true {
@@ -132,6 +140,12 @@ public final class FileDescriptorSink: OutputSink {
 
 private func systemWrite(_ descriptor: Int32, _ bytes: UnsafeRawPointer?, _ count: Int) -> Int {
     write(descriptor, bytes, count)
+}
+
+/// A standard stream that was closed before the program began.
+private struct ClosedSink: OutputSink {
+    func write(_ text: String) throws(OutputError) { throw .failed(errno: EBADF) }
+    func flush() throws(OutputError) {}
 }
 
 /// Keeps what is written, for tests.

@@ -127,12 +127,17 @@ public struct Renderer: Sendable {
             }
             return completion
         }
-        if options.headers { try sink.write(line(columns.map(\.name))) }
+        // With the first row: a command that fails before it writes nothing.
+        var header = options.headers ? line(columns.map(\.name)) : ""
         while let page = try await records.nextPage() {
+            try sink.write(header)
+            header = ""
             for record in page.flatMap(records.rows) { try sink.write(line(columns.map { record[$0.name].cell(options.times) })) }
             if records.isLive { try sink.flush() }
         }
-        return try await output.finish()
+        let completion = try await output.finish()
+        try sink.write(header)
+        return completion
     }
 
     // MARK: Table

@@ -19,12 +19,11 @@ public final class Engine: Sendable {
     private let context: EngineContext
     private let events: GroupCommitter<AppendRequest, AppendOutcome>
     private let states: GroupCommitter<StateWrite, StateOutcome>
-    private let isClosed = Atomic<Bool>(false)
     private let sweeper: Task<Void, Never>?
 
     /// Starts an engine. The store stays the caller's to close, after ``shutdown()``.
     public init(
-        store: some Store, domain: Domain, configuration: EngineConfiguration = EngineConfiguration(),
+        store: any Store, domain: Domain, configuration: EngineConfiguration = EngineConfiguration(),
         time: any TimeSource = SystemTime(), log: Logger = Logger(label: "ego")
     ) {
         self.domain = domain
@@ -106,7 +105,6 @@ public final class Engine: Sendable {
     public func send(
         _ command: any Message, to id: PersistenceID, kind: EntityKind, options: CommandOptions = CommandOptions()
     ) async throws(EgoError) -> ErasedReply {
-        try checkOpen()
         return try await host(kind.name, id).sendErased(command, to: id, options)
     }
 
@@ -114,13 +112,11 @@ public final class Engine: Sendable {
     public func preview(
         _ command: any Message, to id: PersistenceID, kind: EntityKind
     ) async throws(EgoError) -> ErasedReply {
-        try checkOpen()
         return try await host(kind.name, id).previewErased(command, of: id)
     }
 
     /// The committed state of an entity whose type is known only at run time.
     public func state(of id: PersistenceID, kind: EntityKind) async throws(EgoError) -> ErasedReply {
-        try checkOpen()
         return try await host(kind.name, id).stateErased(of: id)
     }
 
@@ -134,15 +130,11 @@ public final class Engine: Sendable {
 
     /// Takes no more commands, and returns when those under way are answered and planned snapshots are saved.
     public func shutdown() async {
-        isClosed.store(true, ordering: .sequentiallyConsistent)
         sweeper?.cancel()
+        await context.calls.close()
         await events.becomeIdle()
         await states.becomeIdle()
         await context.snapshots.becomeIdle()
-    }
-
-    func checkOpen() throws(EgoError) {
-        if isClosed.load(ordering: .relaxed) { throw EgoError(.closed, "the engine was shut down") }
     }
 
     private func host(_ kind: String, _ id: PersistenceID) throws(EgoError) -> any EntityHost {

@@ -8,6 +8,7 @@ final class EngineContext: Sendable {
     let time: any TimeSource
     let log: Logger
     let snapshots: SnapshotWriter
+    let calls = CallCounter()
     /// Counts the rounds of passivation; an entity's last use is one of them.
     let clock = Atomic<UInt64>(0)
 
@@ -16,6 +17,43 @@ final class EngineContext: Sendable {
         self.time = time
         self.log = log
         self.snapshots = snapshots
+    }
+}
+
+/// The calls that are under way, and whether more are taken.
+final class CallCounter: Sendable {
+    private let count = Atomic<Int>(0)
+    private let isClosed = Atomic<Bool>(false)
+    private let waiters = Mutex<[CheckedContinuation<Void, Never>]>([])
+
+    /// Begins a call; false when none is taken any more.
+    func begin() -> Bool {
+        count.add(1, ordering: .sequentiallyConsistent)
+        if !isClosed.load(ordering: .sequentiallyConsistent) { return true }
+        end()
+        return false
+    }
+
+    func end() {
+        let left = count.subtract(1, ordering: .sequentiallyConsistent).newValue
+        if left == 0, isClosed.load(ordering: .sequentiallyConsistent) { wake() }
+    }
+
+    /// Takes no more calls, and returns when those under way have ended.
+    func close() async {
+        isClosed.store(true, ordering: .sequentiallyConsistent)
+        await withCheckedContinuation { continuation in
+            waiters.withLock { $0.append(continuation) }
+            if count.load(ordering: .sequentiallyConsistent) == 0 { wake() }
+        }
+    }
+
+    private func wake() {
+        let woken = waiters.withLock { waiters in
+            defer { waiters = [] }
+            return waiters
+        }
+        for waiter in woken { waiter.resume() }
     }
 }
 

@@ -86,7 +86,10 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
             let effects: Program.Effects
             switch program.handler {
             case .immediate(let handle): effects = try handle(command, current.state)
-            case .awaiting(let handle): effects = try await handle(command, current.state)
+            case .awaiting(let handle):
+                await gate.enter()
+                defer { gate.leave() }
+                effects = try await handle(command, current.state)
             }
             let transition = try program.transition(effects, from: current, of: id, metadata: .none)
             return reply(transition?.after ?? current, transition?.events ?? [])
@@ -134,6 +137,7 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
         _ options: CommandOptions, decide: () async -> Step
     ) async throws(EgoError) -> EntityReply {
         var conflicts = 0
+        var hasReloaded = false
         while true {
             if let commandID = options.metadata.commandID, let reply = try await earlierReply(commandID) {
                 return reply
@@ -145,6 +149,11 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
             case .reply(let reply): return reply
             case .fail(let error):
                 if error.code == .bug { didFail(error) }
+                if error.code == .conflict, !hasReloaded, forgetState() {
+                    // Another process may have written what the sender expects.
+                    hasReloaded = true
+                    continue
+                }
                 throw error
             case .load:
                 _ = try await load()
@@ -157,6 +166,7 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
             }
             switch await ticket.verdict() {
             case .committed:
+                if case .failure(let error)? = answer, error.code == .bug { didFail(error) }
                 if let answer { return try answer.get() }
             case .rerun:
                 guard isOwn else { continue }
@@ -238,10 +248,9 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
             return .decideAfter(same.ticket)
         }
         guard let expected = options.expectedVersion.last, expected != core.latest.version else { return nil }
-        if let last = core.pending.last, core.hasPending { return .decideAfter(last.ticket) }
-        return .fail(
-            EgoError(
-                .conflict, "it is at \(core.latest.version), not at \(expected)", persistenceID: id))
+        let error = EgoError(.conflict, "it is at \(core.latest.version), not at \(expected)", persistenceID: id)
+        if let last = core.pending.last, core.hasPending { return .answerAfter(last.ticket, .failure(error)) }
+        return .fail(error)
     }
 
     private func enqueue(
@@ -302,11 +311,16 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
             case .known(let state): return state
             case .fail(let error): throw error
             case .wait(let other):
-                if case .failed(let error) = await other.verdict() { throw error }
+                guard case .failed(let error) = await other.verdict() else { continue }
+                // Whoever was loading was cancelled; that is not this caller's affair.
+                let wasCancelled = (error.cause as? StoreError)?.code == .cancelled
+                if !wasCancelled || Task.isCancelled { throw error }
             case .read:
                 do throws(EgoError) {
                     let state = try await program.recover(id)
                     core.withLock { core in
+                        // The entity may have been stopped meanwhile.
+                        guard case .loading(let current) = core.phase, current === own else { return }
                         core.phase = .active
                         core.committed = state
                         core.latest = state
@@ -315,9 +329,10 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
                         core.lineage = Lineage()
                     }
                     own.resolve(.committed)
-                    return state
                 } catch {
-                    core.withLock { $0.phase = .cold }
+                    core.withLock { core in
+                        if case .loading(let current) = core.phase, current === own { core.phase = .cold }
+                    }
                     if error.code == .undecodable { didFail(error) }
                     own.resolve(.failed(error))
                     throw error
@@ -360,7 +375,17 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
         core.withLock { core in
             guard case .stopped = core.phase else { return }
             core.failures = []
+            // With commands under way the state in memory is the one that they build on.
+            core.phase = core.hasPending ? .active : .cold
+        }
+    }
+
+    /// Lets the next command load the state anew, unless others are under way; whether it will.
+    private func forgetState() -> Bool {
+        core.withLock { core in
+            guard case .active = core.phase, !core.hasPending else { return false }
             core.phase = .cold
+            return true
         }
     }
 

@@ -40,25 +40,35 @@ final class KindHost<Program: EntityProgram>: EntityHost {
     func send(
         _ command: Command, to id: PersistenceID, _ options: CommandOptions
     ) async throws(EgoError) -> Reply<State, Event> {
+        try begin()
+        defer { context.calls.end() }
         while true {
             if let reply = try await cell(id).send(command, options) { return reply }
         }
     }
 
     func preview(_ command: Command, of id: PersistenceID) async throws(EgoError) -> Reply<State, Event> {
+        try begin()
+        defer { context.calls.end() }
         while true {
             if let reply = try await cell(id).preview(command) { return reply }
         }
     }
 
     func state(of id: PersistenceID) async throws(EgoError) -> Versioned<State> {
+        try begin()
+        defer { context.calls.end() }
         while true {
             if let state = try await cell(id).read() { return state }
         }
     }
 
+    private func begin() throws(EgoError) {
+        if !context.calls.begin() { throw EgoError(.closed, "the engine was shut down") }
+    }
+
     private func cell(_ id: PersistenceID) throws(EgoError) -> EntityCell<Program> {
-        let entity = registry.entity(id) {
+        let entity = registry.entity(id, kind: program.kind) {
             EntityCell(id, program: program, initialState: initialState(id), context: context)
         }
         if let cell = entity as? EntityCell<Program>, cell.kind == program.kind { return cell }

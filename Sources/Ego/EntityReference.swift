@@ -6,6 +6,7 @@ public struct EntityReference<Command: MessageUnion, State: Message, Event: Send
     /// The entity.
     public let id: PersistenceID
     private let host: any EntityHost<Command, State, Event>
+    /// Keeps the engine, and with it the sweeper, alive.
     private let engine: Engine
 
     init(_ id: PersistenceID, host: any EntityHost<Command, State, Event>, engine: Engine) {
@@ -21,25 +22,21 @@ public struct EntityReference<Command: MessageUnion, State: Message, Event: Send
     public func send(
         _ command: Command, _ options: CommandOptions = CommandOptions()
     ) async throws(EgoError) -> Reply<State, Event> {
-        try engine.checkOpen()
         return try await host.send(command, to: id, options)
     }
 
     /// What a command would do now; nothing is written.
     public func preview(_ command: Command) async throws(EgoError) -> Reply<State, Event> {
-        try engine.checkOpen()
         return try await host.preview(command, of: id)
     }
 
     /// The committed state, as this engine knows it.
     public func state() async throws(EgoError) -> State {
-        try engine.checkOpen()
         return try await host.state(of: id).state
     }
 
     /// The committed sequence number or version, as this engine knows it.
     public func sequenceNumber() async throws(EgoError) -> SequenceNumber {
-        try engine.checkOpen()
         return try await host.state(of: id).version
     }
 }

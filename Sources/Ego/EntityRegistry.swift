@@ -37,10 +37,14 @@ final class EntityRegistry: Sendable {
         self.maximumPerShard = maximumActive.map { max(1, ($0 + Self.shardCount - 1) / Self.shardCount) }
     }
 
-    /// The entity, made when it is not in memory.
-    func entity(_ id: PersistenceID, make: () -> any ActiveEntity) -> any ActiveEntity {
+    /// The entity, made when it is not in memory. One of another kind is replaced, unless it is at work.
+    func entity(_ id: PersistenceID, kind: String, make: () -> any ActiveEntity) -> any ActiveEntity {
         shard(of: id).state.withLock { shard in
-            if let index = shard.indices[id] { return shard.entities[index] }
+            if let index = shard.indices[id] {
+                let entity = shard.entities[index]
+                if entity.kind == kind || !entity.passivate() { return entity }
+                Self.remove(at: index, &shard)
+            }
             if let maximumPerShard, shard.entities.count >= maximumPerShard { Self.evictOne(&shard) }
             let entity = make()
             shard.indices[id] = shard.entities.count

@@ -34,8 +34,13 @@ final class Gate: Sendable {
                 state.isTaken = false
                 return nil
             }
-            defer { state.firstWaiter += 1 }
-            return state.waiters[state.firstWaiter]
+            let next = state.waiters[state.firstWaiter]
+            state.firstWaiter += 1
+            if state.firstWaiter >= 1_024, state.firstWaiter * 2 > state.waiters.count {
+                state.waiters.removeFirst(state.firstWaiter)
+                state.firstWaiter = 0
+            }
+            return next
         }
         next?.resume()
     }

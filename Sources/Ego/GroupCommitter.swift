@@ -56,7 +56,9 @@ final class GroupCommitter<Request: Sendable, Outcome: Sendable>: Sendable {
     }
 
     /// Commits the first group; a task takes over when more has collected by then.
-    func lead() async {
+    ///
+    /// Off the caller's actor: the group has others' commands in it.
+    @concurrent func lead() async {
         await commitGroup()
         if finishOrGoOn() { return }
         Task { await drain() }
@@ -103,7 +105,7 @@ final class GroupCommitter<Request: Sendable, Outcome: Sendable>: Sendable {
     }
 
     private func takeGroup() -> [Entry] {
-        state.withLock { state in
+        let taken = state.withLock { state in
             let taken: [Entry]
             if state.queue.count <= batching.maximumCommands {
                 taken = state.queue
@@ -112,7 +114,11 @@ final class GroupCommitter<Request: Sendable, Outcome: Sendable>: Sendable {
                 taken = Array(state.queue.prefix(batching.maximumCommands))
                 state.queue.removeFirst(batching.maximumCommands)
             }
-            return taken.filter { !$0.lineage.isBroken }
+            return taken
+        }
+        return taken.filter { entry in
+            if entry.lineage.isBroken { entry.ticket.resolve(.rerun) }
+            return !entry.lineage.isBroken
         }
     }
 

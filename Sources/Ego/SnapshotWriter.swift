@@ -97,11 +97,11 @@ final class SnapshotWriter: Sendable {
         var changes: [OperatorChange] = [.saveSnapshot(snapshot)]
         if retention.deleteSnapshotsOnSnapshot {
             changes.append(
-                .deleteSnapshots(of: work.id, through: SequenceNumber(work.version.rawValue - 1)))
+                .retireSnapshots(of: work.id, through: SequenceNumber(work.version.rawValue - 1)))
         }
         let kept = UInt64(retention.eventsRetentionCount)
         if retention.deleteEventsOnSnapshot, work.version.rawValue > kept {
-            changes.append(.deleteEvents(of: work.id, through: SequenceNumber(work.version.rawValue - kept)))
+            changes.append(.retireEvents(of: work.id, through: SequenceNumber(work.version.rawValue - kept)))
         }
         return changes
     }

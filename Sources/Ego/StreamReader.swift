@@ -39,8 +39,9 @@ public struct StreamReader: Sendable {
     private func fold<Behavior: EventFolding>(
         _ behavior: Behavior, of id: PersistenceID, through last: SequenceNumber, info: StreamInfo?
     ) async throws(EgoError) -> StreamFold<Behavior> {
-        var fold = try await start(behavior, of: id, through: last)
-        guard let info else { return fold }
+        guard let info else { return StreamFold(behavior, of: id, reader: reader) }
+        // A snapshot ahead of the last event, as a partial restore leaves it, is none.
+        var fold = try await start(behavior, of: id, through: min(last, info.last))
         do { try fold.checkFloor(min(info.floor, last)) } catch { throw EgoError(error, id) }
         try await forEach(
             of: id, from: fold.sequenceNumber.next, through: min(last, info.last)

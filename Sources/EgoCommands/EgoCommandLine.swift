@@ -33,8 +33,9 @@ public struct EgoCommandLine: Sendable {
 
     /// Runs the process's own command line and ends the process.
     public func run() async -> Never {
-        // A reader that goes away shows as an error of `write`, not as a signal.
+        // A reader that goes away and a file that may not grow show as errors of `write`, not as signals.
         signal(SIGPIPE, SIG_IGN)
+        signal(SIGXFSZ, SIG_IGN)
         let environment = Self.environment()
         let console = Console.process(environment: environment)
         guard let arguments = Self.arguments() else {
@@ -94,7 +95,8 @@ public struct EgoCommandLine: Sendable {
         let completion = try await Renderer(options, to: context.console.output).render(output)
         for diagnostic in completion.diagnostics {
             if context.global.isQuiet, diagnostic.severity != .error { continue }
-            Self.say("\(diagnostic.severity.rawValue): \(diagnostic.message)", diagnostic.hint, to: context.console)
+            let prefix = diagnostic.severity == .error ? "" : "\(diagnostic.severity.rawValue): "
+            Self.say(prefix + diagnostic.message, diagnostic.hint, to: context.console)
         }
         return completion.exitCode.number
     }

@@ -7,7 +7,7 @@ extension SQLiteConnection {
 
     /// The number that stands for a name, made when there is none. Inside a write transaction only.
     func nameID(_ name: String) throws(SQLiteError) -> Int64 {
-        if let id = nameIDs[name] { return id }
+        if let id = nameIDs[ExactText(name)] { return id }
         let id: Int64
         if let known = try first(Self.selectNameID, [.text(name)], { $0.integer(0) }) {
             id = known
@@ -15,7 +15,7 @@ extension SQLiteConnection {
             try execute(Self.insertName, [.text(name)])
             id = lastInsertedRow
         }
-        nameIDs[name] = id
+        nameIDs[ExactText(name)] = id
         return id
     }
 

@@ -4,11 +4,11 @@ import EgoCore
 /// One handle of libsqlite3. Belongs to the executor of its ``SQLiteWorker``.
 final class SQLiteConnection {
     private let handle: OpaquePointer
-    private var statements: [String: SQLiteStatement] = [:]
+    private var statements: [ExactText: SQLiteStatement] = [:]
     /// Interned names by number, as this connection has read them.
     var names: [Int64: String] = [:]
     /// Numbers of interned names, as this connection has read or written them.
-    var nameIDs: [String: Int64] = [:]
+    var nameIDs: [ExactText: Int64] = [:]
 
     /// How a file is opened.
     enum Mode {
@@ -114,7 +114,7 @@ final class SQLiteConnection {
             var error = error
             nameIDs = [:]  // some of them may have been made by this transaction
             // After some errors (a full disk among them) SQLite has rolled back by itself.
-            if sqlite3_get_autocommit(handle) == 0 {
+            if isInTransaction {
                 do { try execute("ROLLBACK") } catch let second { error.secondary.append(second) }
             }
             throw error
@@ -129,6 +129,9 @@ final class SQLiteConnection {
         case write = "BEGIN IMMEDIATE"
     }
 
+    /// Whether a transaction is open. SQLite ends one by itself after some errors, such as a full disk.
+    var isInTransaction: Bool { sqlite3_get_autocommit(handle) == 0 }
+
     /// Turns the library's errors into the port's.
     func run<Value>(
         _ what: String, _ body: () throws(SQLiteError) -> Value
@@ -137,9 +140,10 @@ final class SQLiteConnection {
     }
 
     private func prepared(_ sql: String) throws(SQLiteError) -> SQLiteStatement {
-        if let statement = statements[sql] { return statement }
+        let key = ExactText(sql)
+        if let statement = statements[key] { return statement }
         let statement = try SQLiteStatement(sql, on: handle)
-        statements[sql] = statement
+        statements[key] = statement
         return statement
     }
 
@@ -155,5 +159,19 @@ final class SQLiteConnection {
                 return digits.count == 1 ? "%0" + digits : "%" + digits
             }
         }.joined()
+    }
+}
+
+/// Text that equals other text when its bytes do: `String` takes different spellings of one character for the same.
+struct ExactText: Hashable {
+    private let text: String
+
+    init(_ text: String) { self.text = text }
+
+    static func == (left: Self, right: Self) -> Bool { left.text.utf8.elementsEqual(right.text.utf8) }
+
+    func hash(into hasher: inout Hasher) {
+        var text = text
+        text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
     }
 }

@@ -9,8 +9,19 @@ final class SQLiteStatement {
 
     init(_ sql: String, on connection: OpaquePointer) throws(SQLiteError) {
         var handle: OpaquePointer?
-        let code = sqlite3_prepare_v3(connection, sql, -1, UInt32(SQLITE_PREPARE_PERSISTENT), &handle, nil)
+        var hasMore = false
+        let code = sql.withCString { start in
+            var tail: UnsafePointer<CChar>?
+            let code = sqlite3_prepare_v3(
+                connection, start, -1, UInt32(SQLITE_PREPARE_PERSISTENT), &handle, &tail)
+            hasMore = tail.map { !String(cString: $0).allSatisfy { $0.isWhitespace || $0 == ";" } } ?? false
+            return code
+        }
         guard code == SQLITE_OK, let handle else { throw SQLiteError(connection, code: code) }
+        if hasMore {
+            sqlite3_finalize(handle)
+            throw SQLiteError(code: SQLITE_ERROR, message: "one statement at a time")
+        }
         self.handle = handle
         self.connection = connection
         self.sql = sql

@@ -48,10 +48,30 @@ extension SQLiteStore {
         """
     private static let deleteHold = "DELETE FROM ego_holds WHERE persistence_id = ?1"
 
+    /// The last event up to a number that every projection of the shard has passed.
+    private static let selectPassed = """
+        SELECT max(sequence_number) FROM ego_events WHERE entity = ?1 AND sequence_number <= ?2
+            AND position <= coalesce((SELECT min(position) FROM ego_offsets WHERE shard = ?3), position)
+        """
+    private static let selectHold = "SELECT 1 FROM ego_holds WHERE persistence_id = ?1"
+
+    private static func isHeld(_ id: PersistenceID, on connection: SQLiteConnection) throws(SQLiteError) -> Bool {
+        try connection.first(selectHold, [.text(id.rawValue)]) { _ in true } ?? false
+    }
+
     private static func make(
         _ change: OperatorChange, on connection: SQLiteConnection, shardCount: UInt32
     ) throws(SQLiteError) -> Int {
         switch change {
+        case .retireEvents(let id, let number):
+            guard let entity = try connection.entity(id), try !isHeld(id, on: connection) else { return 0 }
+            let passed = try connection.first(
+                selectPassed, [.integer(entity.id), .sequence(number), .integer(entity.shard)], { $0.integer(0) })
+            let through = SequenceNumber(UInt64(passed ?? 0))
+            return try make(.deleteEvents(of: id, through: through), on: connection, shardCount: shardCount)
+        case .retireSnapshots(let id, let number):
+            if try isHeld(id, on: connection) { return 0 }
+            return try make(.deleteSnapshots(of: id, through: number), on: connection, shardCount: shardCount)
         case .deleteEvents(let id, let number):
             guard let entity = try connection.entity(id) else { return 0 }
             let through = min(number, SequenceNumber(UInt64(entity.last)))

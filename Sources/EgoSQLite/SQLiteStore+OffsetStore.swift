@@ -55,8 +55,6 @@ extension SQLiteStore {
             defer { transaction.end() }
             do {
                 try work(transaction)
-            } catch let error as StoreError {
-                throw error
             } catch {
                 throw StoreError(.invalid, "projection \(commit.projection): the read model's change failed", cause: error)
             }
@@ -106,7 +104,9 @@ public final class SQLiteTransaction: ReadModelTransaction {
     }
 
     private func current() throws(StoreError) -> SQLiteConnection {
-        guard let connection else { throw StoreError(.closed, "the transaction has ended") }
+        guard let connection, connection.isInTransaction else {
+            throw StoreError(.closed, "the transaction has ended")
+        }
         return connection
     }
 }

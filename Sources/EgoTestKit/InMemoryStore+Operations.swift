@@ -138,6 +138,14 @@ extension InMemoryStore: OperatorStore {
 
     private func make(_ change: OperatorChange, _ state: inout State) -> Int {
         switch change {
+        case .retireEvents(let id, let number):
+            guard let entity = state.entities[id], state.holds[id] == nil else { return 0 }
+            let slowest = state.offsets.values.compactMap { $0[entity.shard]?.offset }.min()
+            let passed = entity.journal.compactMap { state.journal[$0] }
+                .last { $0.sequenceNumber <= number && (slowest == nil || $0.offset <= slowest ?? .start) }
+            return make(.deleteEvents(of: id, through: passed?.sequenceNumber ?? .zero), &state)
+        case .retireSnapshots(let id, let number):
+            return state.holds[id] == nil ? make(.deleteSnapshots(of: id, through: number), &state) : 0
         case .deleteEvents(let id, let number):
             guard var entity = state.entities[id] else { return 0 }
             let through = min(number, entity.last)

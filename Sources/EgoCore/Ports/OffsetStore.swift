@@ -17,7 +17,9 @@ public protocol OffsetStore: Sendable {
     ///   the error's cause.
     func commit(_ commit: OffsetCommit, with work: ReadModelWork?) async throws(StoreError)
 
-    /// Forgets a projection's offsets. Nothing happens when there are none.
+    /// Forgets a projection that will not run again, with its generation. A projection that is to start over is reset by
+    /// committing ``Offset/start`` under a new generation instead, so that a late runner stays fenced off. Nothing
+    /// happens when there are no offsets.
     func forgetOffsets(of projection: String) async throws(StoreError)
 }
 

@@ -4,6 +4,11 @@ public enum OperatorChange: Sendable {
     /// Deletes the entity's events up to and including a number, and raises its floor to it (law 6).
     /// A number past the last event counts as the last event's.
     case deleteEvents(of: PersistenceID, through: SequenceNumber)
+    /// Deletes events as ``deleteEvents(of:through:)`` does, but none of an entity under a legal hold, and none that a
+    /// projection which committed an offset of the entity's shard has not passed.
+    case retireEvents(of: PersistenceID, through: SequenceNumber)
+    /// Deletes snapshots as ``deleteSnapshots(of:through:)`` does, but none of an entity under a legal hold.
+    case retireSnapshots(of: PersistenceID, through: SequenceNumber)
     /// Deletes the entity's snapshots up to and including a number.
     case deleteSnapshots(of: PersistenceID, through: SequenceNumber)
     /// Saves a snapshot, replacing one at the same number.

@@ -103,6 +103,37 @@ extension StoreContract {
         }
     ]
 
+    static let retirementLaws = [
+        StoreLaw(nil, "retirement stops at legal holds and at the slowest projection") { fixture, law in
+            let store = try await fixture.makeStore()
+            let (held, read) = (try law.id("held"), try law.id("read"))
+            _ = try await store.append([law.append(5, to: held), law.append(5, to: read)])
+            let hold = LegalHold(persistenceID: held, reason: "court", placedAt: law.start)
+            let third = try await law.stream(read, of: store)[2]
+            for (projection, position) in [("slow", third.offset.position.rawValue), ("fast", 1_000)] {
+                let committed = CommittedOffset(
+                    shard: third.shard, offset: Offset(position: Position(position)), generation: 1,
+                    timestamp: law.start)
+                try await store.commit(OffsetCommit(projection: projection, committed: committed), with: nil)
+            }
+            let snapshot = StoredSnapshot(
+                persistenceID: held, sequenceNumber: 1, timestamp: law.start, payload: law.event(1).payload)
+            let counts = try await store.commit(
+                [
+                    .placeHold(hold), .saveSnapshot(snapshot), .retireEvents(of: held, through: 5),
+                    .retireSnapshots(of: held, through: 5), .retireEvents(of: read, through: 5),
+                ], under: nil)
+            try law.expectEqual(counts, [1, 1, 0, 0, 3], "the numbers of changed rows")
+            try law.expectEqual(try await store.stream(of: read)?.floor, 3, "the floor of the entity that is read")
+            try law.expectEqual(try await store.stream(of: held)?.floor, 0, "the floor of the entity under hold")
+            let rest = try await store.commit(
+                [
+                    .releaseHold(of: held), .retireSnapshots(of: held, through: 5), .retireEvents(of: read, through: 2),
+                ], under: nil)
+            try law.expectEqual(rest, [1, 1, 0], "the numbers of changed rows after the release")
+        }
+    ]
+
     static let commandLaws = [
         StoreLaw(7, "a command takes effect once") { fixture, law in
             var store = try await fixture.makeStore()

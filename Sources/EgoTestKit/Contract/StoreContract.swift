@@ -11,7 +11,7 @@ public import EgoCore
 public enum StoreContract {
     /// All checks.
     public static let laws: [StoreLaw] =
-        appendLaws + orderLaws + durabilityLaws + pagingLaws + projectionLaws + deletionLaws + commandLaws
+        appendLaws + orderLaws + durabilityLaws + pagingLaws + projectionLaws + deletionLaws + retirementLaws + commandLaws
         + recordLaws + snapshotLaws + stateLaws + keyLaws + operatorLaws
 }
 

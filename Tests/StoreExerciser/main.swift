@@ -1,0 +1,95 @@
+// A program that tests start and kill. It says on standard output what was acknowledged, a line at a time.
+//
+//   StoreExerciser credit PATH CLIENTS          credits accounts with numbered commands until it is killed
+//   StoreExerciser write PATH NAME WRITERS N    N appends by each of so many writers, timestamps taken early
+//   StoreExerciser lock PATH                    holds the write lock until standard input ends
+
+import BankDomain
+import Ego
+import EgoCore
+import EgoSQLite
+import Foundation
+import SwiftProtobuf
+
+func say(_ line: String) {
+    FileHandle.standardOutput.write(Data((line + "\n").utf8))
+}
+
+func credit(_ path: String, clients: Int) async throws {
+    let store = try await SQLiteStore(path: path)
+    let engine = Engine(
+        store: store, domain: .bank, configuration: EngineConfiguration(snapshotInterval: 20))
+    say("ready")
+    try await withThrowingTaskGroup(of: Void.self) { group in
+        for client in 0..<clients {
+            group.addTask {
+                let account = try engine.entity(AccountBehavior(), try PersistenceID("c-\(client)"))
+                let done = Int(try await account.state().accountBalance)
+                if done == 0, try await account.sequenceNumber() == 0 {
+                    let opened = AccountBehavior.Command.create(.with { $0.accountID = "c-\(client)" })
+                    _ = try await account.send(opened, CommandOptions(expectedVersion: .noStream))
+                }
+                // The last commands are sent again: whoever was killed cannot know whether they arrived.
+                for number in max(1, done - 2)... {
+                    guard let commandID = CommandID("\(client)-\(number)") else { continue }
+                    let reply = try await account.send(
+                        .credit(.with { $0.balance = 1 }), CommandOptions(commandID: commandID))
+                    say("ack \(client) \(number) \(reply.sequenceNumber) \(Int(reply.state.accountBalance))")
+                }
+            }
+        }
+        try await group.waitForAll()
+    }
+}
+
+func write(_ path: String, name: String, writers: Int, count: Int) async throws {
+    let store = try await SQLiteStore(path: path, options: SQLiteStoreOptions(busyTimeout: .seconds(60)))
+    try await withThrowingTaskGroup(of: Void.self) { group in
+        for writer in 0..<writers {
+            group.addTask {
+                let own = try PersistenceID("\(name)-\(writer)")
+                let shared = try PersistenceID("shared")
+                for number in 0..<count {
+                    let timestamp = SystemTime().now()
+                    // What an application does between taking the time and committing.
+                    try await Task.sleep(for: .microseconds(Int.random(in: 0...2_000)))
+                    let event = NewEvent(
+                        timestamp: timestamp,
+                        payload: AnyPayload(typeURL: "type.googleapis.com/race.Event", value: []).serialized())
+                    _ = try await store.append([
+                        AppendRequest(
+                            persistenceID: number.isMultiple(of: 4) ? shared : own, expectedVersion: .any,
+                            events: [event])
+                    ])
+                }
+            }
+        }
+        try await group.waitForAll()
+    }
+    await store.close()
+}
+
+func lock(_ path: String) async throws {
+    let store = try await SQLiteStore(path: path)
+    let probe = OffsetCommit(
+        projection: "lock",
+        committed: CommittedOffset(
+            shard: Shard(0), offset: .start, generation: 0, timestamp: SystemTime().now()))
+    struct Undo: Error {}
+    do {
+        try await store.commit(probe) { _ in
+            say("locked")
+            _ = FileHandle.standardInput.readDataToEndOfFile()
+            throw Undo()
+        }
+    } catch {}
+}
+
+let arguments = Array(CommandLine.arguments.dropFirst())
+switch arguments.first {
+case "credit": try await credit(arguments[1], clients: Int(arguments[2]) ?? 1)
+case "write":
+    try await write(arguments[1], name: arguments[2], writers: Int(arguments[3]) ?? 1, count: Int(arguments[4]) ?? 1)
+case "lock": try await lock(arguments[1])
+default: exit(64)
+}
