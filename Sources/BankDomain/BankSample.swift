@@ -42,7 +42,8 @@ private struct BankSampleIterator: IteratorProtocol {
 
     private mutating func addEvent(to page: inout SamplePage) throws {
         // Accounts are opened evenly over the whole time.
-        let opens = accounts.count < parameters.entities && made * parameters.entities / parameters.events >= accounts.count
+        let opens =
+            accounts.count < parameters.entities && made * parameters.entities / parameters.events >= accounts.count
         let index: Int
         let event: AccountBehavior.Event
         if opens || accounts.isEmpty {
@@ -59,7 +60,8 @@ private struct BankSampleIterator: IteratorProtocol {
             let account = accounts[index].state
             let wanted = amount(upTo: 50_000)
             let isDebit = Bool.random(using: &random) && wanted <= account.accountBalance
-            event = isDebit
+            event =
+                isDebit
                 ? .debited(
                     .with {
                         $0.accountID = account.accountID

@@ -83,6 +83,12 @@ public struct ParsedWords: Sendable, Hashable {
         public var long: String
         /// The value.
         public var value: FlagValue
+
+        /// A flag with its value.
+        public init(long: String, value: FlagValue) {
+            self.long = long
+            self.value = value
+        }
     }
 
     func apply<Options>(_ table: [Flag<Options>], to options: inout Options) throws(UsageError) {

@@ -87,6 +87,8 @@ public struct RecordList: Sendable {
 public struct Column: Sendable, Hashable {
     /// The field of the record, and the column's name for `--columns`.
     public var name: String
+    /// What stands above it in a table; CSV and plain text have the name.
+    public var title: String
     /// Where the text stands.
     public var alignment: Alignment
     /// Whether it is shown without being asked for.
@@ -98,13 +100,12 @@ public struct Column: Sendable, Hashable {
     }
 
     /// A column of a field.
-    public init(_ name: String, _ alignment: Alignment = .left, isDefault: Bool = true) {
+    public init(_ name: String, _ alignment: Alignment = .left, title: String? = nil, isDefault: Bool = true) {
         self.name = name
+        self.title = title ?? name.uppercased().replacing("_", with: " ")
         self.alignment = alignment
         self.isDefault = isDefault
     }
-
-    var title: String { name.uppercased().replacing("_", with: " ") }
 }
 
 /// Something to say beside the data.

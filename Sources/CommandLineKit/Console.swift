@@ -1,9 +1,10 @@
+import Synchronization
+
 #if canImport(Glibc)
     import Glibc
 #else
     import Darwin
 #endif
-import Synchronization
 
 /// Where a program reads and writes, and what it knows of the terminal.
 public struct Console: Sendable {
@@ -50,7 +51,8 @@ public struct Console: Sendable {
             return open("/dev/null", O_RDWR) >= 0
         }
         return Console(
-            output: closed.contains(1) ? ClosedSink() : FileDescriptorSink(1), errors: FileDescriptorSink(2), environment: environment,
+            output: closed.contains(1) ? ClosedSink() : FileDescriptorSink(1), errors: FileDescriptorSink(2),
+            environment: environment,
             outputIsTerminal: isatty(1) == 1, errorsAreTerminal: isatty(2) == 1, inputIsTerminal: isatty(0) == 1,
             readInput: {
                 if closed.contains(0) { return nil }
@@ -68,7 +70,8 @@ public struct Console: Sendable {
             },
             columns: {
                 var size = winsize()
-                for descriptor: Int32 in [1, 2] where ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 {
+                for descriptor: Int32 in [1, 2] where ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
+                {
                     return Int(size.ws_col)
                 }
                 return environment["COLUMNS"].flatMap { Int($0) }

@@ -79,7 +79,9 @@ extension CommandTable {
         return rows.map { name, text in
             let padding = String(repeating: " ", count: max(0, first - TextWidth.columns(name)))
             let start = "  \(name)\(padding)  "
-            if TextWidth.columns(name) > first { return "  \(name)\n" + wrapped(text, width, first: indent, rest: indent) }
+            if TextWidth.columns(name) > first {
+                return "  \(name)\n" + wrapped(text, width, first: indent, rest: indent)
+            }
             return wrapped(text, width, first: start, rest: indent)
         }.joined()
     }

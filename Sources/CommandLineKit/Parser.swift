@@ -115,7 +115,8 @@ extension CommandTable {
         let equals = body.firstIndex(of: "=")
         let name = String(body[..<(equals ?? body.endIndex)])
         let attached = equals.map { String(body[body.index(after: $0)...]) }
-        if attached == nil, let help = [("help", HelpRequest.long), ("version", .version)].first(where: { $0.0 == name })
+        if attached == nil,
+            let help = [("help", HelpRequest.long), ("version", .version)].first(where: { $0.0 == name })
         {
             line.help = line.help ?? help.1
             return
@@ -152,7 +153,8 @@ extension CommandTable {
         let known = (own + globals).flatMap { flag in
             flag.arity == .toggle(negated: true) ? [flag.long, "no-\(flag.long)"] : [flag.long]
         }
-        throw unknownFlag("--\(name)", Suggestion.hint(for: name, among: known + ["help", "version"], prefix: "--"), line)
+        throw unknownFlag(
+            "--\(name)", Suggestion.hint(for: name, among: known + ["help", "version"], prefix: "--"), line)
     }
 
     private func parseShort(

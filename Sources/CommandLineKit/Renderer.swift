@@ -20,9 +20,10 @@ public struct Renderer: Sendable {
             case .json: try await renderJSON(output)
             case .jsonl: try await renderLines(output)
             case .csv: try await renderRows(output, columns) { CSV.line($0) }
-            case .plain: try await renderRows(output, columns) { cells in
-                cells.map { Escape.shown($0) }.joined(separator: "\t") + "\n"
-            }
+            case .plain:
+                try await renderRows(output, columns) { cells in
+                    cells.map { Escape.shown($0) }.joined(separator: "\t") + "\n"
+                }
             case .table: try await renderTable(output, columns)
             }
         try sink.flush()
@@ -132,7 +133,9 @@ public struct Renderer: Sendable {
         while let page = try await records.nextPage() {
             try sink.write(header)
             header = ""
-            for record in page.flatMap(records.rows) { try sink.write(line(columns.map { record[$0.name].cell(options.times) })) }
+            for record in page.flatMap(records.rows) {
+                try sink.write(line(columns.map { record[$0.name].cell(options.times) }))
+            }
             if records.isLive { try sink.flush() }
         }
         let completion = try await output.finish()

@@ -3,7 +3,8 @@ struct TableLayout {
     private let columns: [Column]
     private let widths: [Int]
     private static let gap = 2
-    private static let narrowest = 8
+    /// Columns give way down to the first width, and where that is not enough down to the second.
+    private static let narrowest = [8, 3]
 
     /// Fits a table to its first rows, and to the terminal when a width is given.
     init(_ columns: [Column], fitting rows: [[String]], headers: Bool, width: Int?) {
@@ -15,13 +16,15 @@ struct TableLayout {
         if let width {
             // The widest column gives way first, down to a width at which something can still be read.
             var excess = widths.reduce(0, +) + Self.gap * max(0, widths.count - 1) - width
-            while excess > 0 {
-                guard let widest = widths.indices.max(by: { widths[$0] < widths[$1] }), widths[widest] > Self.narrowest
-                else { break }
-                let second = widths.indices.filter { $0 != widest }.map { widths[$0] }.max() ?? 0
-                let step = min(excess, max(1, widths[widest] - max(second, Self.narrowest)))
-                widths[widest] -= step
-                excess -= step
+            for narrowest in Self.narrowest {
+                while excess > 0 {
+                    guard let widest = widths.indices.max(by: { widths[$0] < widths[$1] }), widths[widest] > narrowest
+                    else { break }
+                    let second = widths.indices.filter { $0 != widest }.map { widths[$0] }.max() ?? 0
+                    let step = min(excess, max(1, widths[widest] - max(second, narrowest)))
+                    widths[widest] -= step
+                    excess -= step
+                }
             }
         }
         self.widths = widths

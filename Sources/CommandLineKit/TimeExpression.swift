@@ -1,7 +1,8 @@
 /// Reads the moments and durations that people write on a command line.
 public enum TimeExpression {
     /// What is accepted, for error messages.
-    public static let accepted = "accepted: 2026-03-01T10:00:00Z, 2026-03-01, @1767225600, 2h or -2h ago, PT2H, now, today"
+    public static let accepted =
+        "accepted: 2026-03-01T10:00:00Z, 2026-03-01, @1767225600, 2h or -2h ago, PT2H, now, today"
 
     /// A moment in nanoseconds since the Unix epoch.
     ///
@@ -85,7 +86,9 @@ public enum TimeExpression {
     /// A decimal number of units, exact to the nanosecond.
     private static func decimal(_ text: Substring, unit: Int64) -> Int64? {
         let parts = text.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
-        guard let whole = parts.first, !whole.isEmpty, let number = Int64(whole), !whole.hasPrefix("+") else { return nil }
+        guard let whole = parts.first, !whole.isEmpty, let number = Int64(whole), !whole.hasPrefix("+") else {
+            return nil
+        }
         let (base, overflow) = number.multipliedReportingOverflow(by: unit)
         if overflow { return nil }
         guard parts.count == 2 else { return base }
@@ -97,7 +100,8 @@ public enum TimeExpression {
             scale /= 10
             fraction += scale * Int64(digit.wholeNumberValue ?? 0)
         }
-        let (total, overflow2) = whole.hasPrefix("-")
+        let (total, overflow2) =
+            whole.hasPrefix("-")
             ? base.subtractingReportingOverflow(fraction) : base.addingReportingOverflow(fraction)
         return overflow2 ? nil : total
     }
@@ -147,7 +151,9 @@ public enum TimeExpression {
             if index == start { return nil }
         }
         seconds += hour * 3_600 + minute * 60 + secondOfMinute
-        if isByte(index, "Z") || isByte(index, "z") { return bytes.count == index + 1 ? scaled(seconds, nanoseconds) : nil }
+        if isByte(index, "Z") || isByte(index, "z") {
+            return bytes.count == index + 1 ? scaled(seconds, nanoseconds) : nil
+        }
         guard isByte(index, "+") || isByte(index, "-"), let offsetHour = number(index + 1, 2), isByte(index + 3, ":"),
             let offsetMinute = number(index + 4, 2), bytes.count == index + 6, offsetHour < 24, offsetMinute < 60
         else { return nil }

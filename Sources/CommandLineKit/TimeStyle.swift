@@ -33,8 +33,9 @@ public enum TimeStyle: Sendable, Hashable {
     /// RFC 3339 in UTC; nanoseconds are left out when there are none.
     private static func rfc3339(_ time: Int64) -> String {
         let second: Int64 = 1_000_000_000
-        let seconds = time >= 0 ? time / second : (time + 1) / second - 1
-        let nanoseconds = time - seconds * second
+        let (quotient, remainder) = time.quotientAndRemainder(dividingBy: second)
+        let seconds = remainder < 0 ? quotient - 1 : quotient
+        let nanoseconds = remainder < 0 ? remainder + second : remainder
         let days = seconds >= 0 ? seconds / 86_400 : (seconds + 1) / 86_400 - 1
         let rest = seconds - days * 86_400
         let date = CivilDate(daysSinceEpoch: days)

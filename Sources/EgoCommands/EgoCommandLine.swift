@@ -171,7 +171,9 @@ public struct EgoCommandLine: Sendable {
     private static func arguments() -> [String]? {
         var arguments: [String] = []
         for index in 1..<max(1, Int(CommandLine.argc)) {
-            guard let start = CommandLine.unsafeArgv[index], let text = String(validatingCString: start) else { return nil }
+            guard let start = CommandLine.unsafeArgv[index], let text = String(validatingCString: start) else {
+                return nil
+            }
             arguments.append(text)
         }
         return arguments

@@ -96,7 +96,8 @@ extension CommandFailure {
                 hint: Suggestion.hint(for: name, among: known) ?? "commands: \(known.joined(separator: ", "))")
         case .ambiguousCommand(let name, let choices):
             self.init(
-                .usage, Escape.shown(name), "it can be \(choices.joined(separator: " or "))", hint: "give the full name")
+                .usage, Escape.shown(name), "it can be \(choices.joined(separator: " or "))", hint: "give the full name"
+            )
         case .noBehavior(let id, let why):
             self.init(.config, Escape.shown(id.rawValue), "no behavior: \(why)", hint: Self.noDomainHint)
         case .ambiguousKind(let id, let choices):

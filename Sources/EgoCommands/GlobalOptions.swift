@@ -87,7 +87,8 @@ struct GlobalOptions: Sendable {
             "timeout", arity: .value(placeholder: "DURATION", completion: .none),
             summary: "give up after this long, as 10s"
         ) { (value, options) throws(UsageError) in options.timeout = try TimeExpression.duration(value.text) },
-        Flag("dry-run", short: "n", arity: .toggle(negated: false), summary: "show what would be done, change nothing") {
+        Flag("dry-run", short: "n", arity: .toggle(negated: false), summary: "show what would be done, change nothing")
+        {
             (value, options) in options.isDryRun = value.isOn
         },
         Flag("read-only", arity: .toggle(negated: false), summary: "refuse every command that changes something") {
@@ -117,7 +118,8 @@ func integer<Value: FixedWidthInteger & Sendable>(
     _ text: String, in range: ClosedRange<Value>
 ) throws(UsageError) -> Value {
     guard let number = Value(text), range.contains(number) else {
-        let bounds = range.upperBound == .max ? "from \(range.lowerBound) on" : "from \(range.lowerBound) to \(range.upperBound)"
+        let bounds =
+            range.upperBound == .max ? "from \(range.lowerBound) on" : "from \(range.lowerBound) to \(range.upperBound)"
         throw UsageError("\(Escape.shown(text, quoted: true)) is no whole number \(bounds)")
     }
     return number

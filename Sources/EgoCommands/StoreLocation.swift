@@ -11,7 +11,8 @@ enum StoreLocation: Sendable, Hashable {
     init(_ text: String) throws(UsageError) {
         guard let colon = text.firstIndex(of: ":") else {
             throw UsageError(
-                "\(Escape.shown(text, quoted: true)) names no kind of store", subject: "--store", hint: "write sqlite:\(text)")
+                "\(Escape.shown(text, quoted: true)) names no kind of store", subject: "--store",
+                hint: "write sqlite:\(text)")
         }
         let scheme = String(text[..<colon])
         guard scheme == "sqlite" else {

@@ -114,7 +114,8 @@ public struct SampleFill: Sendable {
         let first = (request.expectedVersion.last ?? .zero).next
         let stored = try await store.events(
             of: id, from: first, through: first.advanced(by: request.events.count - 1), limit: .standard)
-        let isSame = stored.count == request.events.count
+        let isSame =
+            stored.count == request.events.count
             && zip(stored, request.events).allSatisfy { $0.payload == $1.payload && $0.timestamp == $1.timestamp }
         guard isSame else { throw Self.refusal(id) }
         result.kept += request.events.count

@@ -51,7 +51,8 @@ public struct StoreStatus: Sendable {
         }
         for job in jobs where job.state == .interrupted || job.state == .failed {
             hazards.append(
-                Hazard(code: "job_\(job.state.rawValue)", message: "job \(job.id) (\(job.kind)) is \(job.state.rawValue)"))
+                Hazard(
+                    code: "job_\(job.state.rawValue)", message: "job \(job.id) (\(job.kind)) is \(job.state.rawValue)"))
         }
     }
 }

@@ -33,14 +33,16 @@ extension StoreError {
         let code: StoreError.Code
         let why: String
         switch error.primaryCode {
-        case SQLITE_BUSY, SQLITE_LOCKED, SQLITE_PROTOCOL: (code, why) = (.busy, "the store is locked by another process")
+        case SQLITE_BUSY, SQLITE_LOCKED, SQLITE_PROTOCOL:
+            (code, why) = (.busy, "the store is locked by another process")
         case SQLITE_READONLY: (code, why) = (.readOnly, "the store cannot be written: its file or folder is read-only")
         case SQLITE_PERM, SQLITE_AUTH: (code, why) = (.permission, error.message)
         case SQLITE_FULL: (code, why) = (.full, "no space is left for the store")
         case SQLITE_NOTADB: (code, why) = (.notAStore, "the file is not a SQLite database")
         case SQLITE_CORRUPT: (code, why) = (.corrupt, "the database is damaged: \(error.message)")
         case SQLITE_CANTOPEN: (code, why) = (.unavailable, error.message)
-        case SQLITE_TOOBIG, SQLITE_MISMATCH, SQLITE_RANGE, SQLITE_CONSTRAINT, SQLITE_ERROR: (code, why) = (.invalid, error.message)
+        case SQLITE_TOOBIG, SQLITE_MISMATCH, SQLITE_RANGE, SQLITE_CONSTRAINT, SQLITE_ERROR:
+            (code, why) = (.invalid, error.message)
         default: (code, why) = (.io, error.message)
         }
         self.init(code, "\(what): \(why)", cause: error)

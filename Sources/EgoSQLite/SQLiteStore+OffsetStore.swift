@@ -56,7 +56,8 @@ extension SQLiteStore {
             do {
                 try work(transaction)
             } catch {
-                throw StoreError(.invalid, "projection \(commit.projection): the read model's change failed", cause: error)
+                throw StoreError(
+                    .invalid, "projection \(commit.projection): the read model's change failed", cause: error)
             }
         }
     }

@@ -79,8 +79,9 @@ extension SQLiteStore {
                             entities: Int(row.integer(0)), events: Int(row.integer(1)),
                             snapshots: Int(row.integer(2)), durableStates: Int(row.integer(3)), head: head,
                             bytes: Int(row.integer(4)))
-                    } ?? StoreStatistics(
-                        entities: 0, events: 0, snapshots: 0, durableStates: 0, head: head, bytes: nil)
+                    }
+                        ?? StoreStatistics(
+                            entities: 0, events: 0, snapshots: 0, durableStates: 0, head: head, bytes: nil)
                 }
             }
         }

@@ -22,8 +22,7 @@ public struct Scenario<Command: MessageUnion, State: Message, Event: Sendable>: 
     private let kind: EntityKind
     private let adapters: [any EventAdapter]
     private let id: PersistenceID
-    private let reference:
-        @Sendable (Engine, PersistenceID) throws(EgoError) -> EntityReference<Command, State, Event>
+    private let reference: @Sendable (Engine, PersistenceID) throws(EgoError) -> EntityReference<Command, State, Event>
     private var given: [Given] = []
 
     /// A scenario of an event-sourced behavior; its history is empty.
@@ -56,9 +55,10 @@ public struct Scenario<Command: MessageUnion, State: Message, Event: Sendable>: 
 
     private init(
         _ kind: EntityKind, _ adapters: [any EventAdapter],
-        _ reference: @escaping @Sendable (Engine, PersistenceID) throws(EgoError) -> EntityReference<
-            Command, State, Event
-        >
+        _ reference:
+            @escaping @Sendable (Engine, PersistenceID) throws(EgoError) -> EntityReference<
+                Command, State, Event
+            >
     ) {
         self.kind = kind
         self.adapters = adapters
@@ -222,7 +222,8 @@ public struct ScenarioOutcome<State: Message, Event: Sendable>: Sendable {
     }
 
     private static func text(_ messages: [any Message]) -> String {
-        "[" + messages.map { "\(type(of: $0).protoMessageName) {\($0.textFormatString())}" }.joined(separator: ", ") + "]"
+        "[" + messages.map { "\(type(of: $0).protoMessageName) {\($0.textFormatString())}" }.joined(separator: ", ")
+            + "]"
     }
 }
 

@@ -194,7 +194,8 @@ struct AuditTests {
     @Test("an edited record is noticed")
     func edited() {
         let entry = AuditEntry(
-            timestamp: Timestamp(unixNanoseconds: 1), actor: "a", action: "erase", arguments: "{}", reason: "r", result: "")
+            timestamp: Timestamp(unixNanoseconds: 1), actor: "a", action: "erase", arguments: "{}", reason: "r",
+            result: "")
         var record = AuditRecord(number: 1, entry: entry, previousHash: AuditRecord.firstPreviousHash)
         #expect(record.isIntact && record.hash.count == 64)
         record.entry.actor = "b"

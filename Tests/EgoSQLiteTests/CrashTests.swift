@@ -31,8 +31,10 @@ struct CrashTests {
             Foundation.kill(process.processIdentifier, SIGKILL)
             output += pipe.fileHandleForReading.readDataToEndOfFile()
             process.waitUntilExit()
-            let complete = String(decoding: output, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false)
-                .dropLast()
+            let complete = String(decoding: output, as: UTF8.self).split(
+                separator: "\n", omittingEmptySubsequences: false
+            )
+            .dropLast()
             for line in complete where line.hasPrefix("ack ") {
                 let words = line.split(separator: " ")
                 guard words.count == 5, let client = Int(words[1]), let number = Int(words[2]),

@@ -28,7 +28,9 @@ struct CommandIDTests {
             let again = try await engine.account("a").send(debit(10), options("pay"))
             #expect(again.isRepeated && !first.isRepeated)
             #expect(again.state == first.state && again.sequenceNumber == first.sequenceNumber)
-            #expect(again.events.map { $0.message as? Samplepb_AccountDebited } == first.events.map { $0.message as? Samplepb_AccountDebited })
+            #expect(
+                again.events.map { $0.message as? Samplepb_AccountDebited }
+                    == first.events.map { $0.message as? Samplepb_AccountDebited })
         }
         #expect(try await stored("a", in: store) == (1, 3))
     }

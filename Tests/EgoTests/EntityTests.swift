@@ -14,7 +14,9 @@ struct EntityTests {
         on store: (any Store)? = nil, configuration: EngineConfiguration = EngineConfiguration(),
         time: any TimeSource = SystemTime()
     ) -> Engine {
-        Engine(store: store ?? self.store as any Store, domain: bank, configuration: configuration, time: time, log: quiet())
+        Engine(
+            store: store ?? self.store as any Store, domain: bank, configuration: configuration, time: time,
+            log: quiet())
     }
 
     @Test("a command's events are stored, and its reply shows them and the state")
@@ -221,7 +223,8 @@ struct EntityTests {
         let gated = GatedStore(store)
         let batching = Batching(batchThreshold: 3, flushWindow: .milliseconds(50))
         let engine = engine(
-            on: gated, configuration: EngineConfiguration(passivation: Passivation(idleTime: nil), batching: batching), time: clock)
+            on: gated, configuration: EngineConfiguration(passivation: Passivation(idleTime: nil), batching: batching),
+            time: clock)
         try await withThrowingTaskGroup(of: Void.self) { group in
             for name in ["a", "b", "c"] { group.addTask { try await engine.account(name).send(create(name)) } }
             try await group.waitForAll()
@@ -339,7 +342,9 @@ struct AwaitingTests {
         let store = InMemoryStore()
         let domain = Domain(name: "slow", kinds: [.eventSourced(behavior)])
         let configuration = EngineConfiguration(conflictRetries: 10_000)
-        let engines = (0..<2).map { _ in Engine(store: store, domain: domain, configuration: configuration, log: quiet()) }
+        let engines = (0..<2).map { _ in
+            Engine(store: store, domain: domain, configuration: configuration, log: quiet())
+        }
         try await engines[0].entity(behavior, id("a")).send(create("a"))
         try await withThrowingTaskGroup(of: Void.self) { group in
             for number in 0..<200 {

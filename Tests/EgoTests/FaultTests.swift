@@ -40,7 +40,8 @@ struct FaultTests {
                 let sequence = try await engine.account(name).sequenceNumber()
                 #expect(try await stored(name, in: store) == (memory, sequence.rawValue), "\(fault) at call \(number)")
                 let wallet = try await engine.wallet("w-\(name)").sequenceNumber()
-                #expect(try await store.state(of: id("w-\(name)"))?.version ?? 0 == wallet, "\(fault) at call \(number)")
+                #expect(
+                    try await store.state(of: id("w-\(name)"))?.version ?? 0 == wallet, "\(fault) at call \(number)")
                 // Every credit that is there is there whole: the next command goes on from it.
                 let next = try await engine.account(name).send(credit(100))
                 #expect(next.state.accountBalance == memory + 100 && next.sequenceNumber == sequence.next)

@@ -36,7 +36,11 @@ struct PassivationTests {
         for round in 0..<3 {
             for number in 0..<1_000 {
                 let account = try engine.account("a-\(number)")
-                if round == 0 { try await account.send(create("a-\(number)")) } else { try await account.send(credit(1)) }
+                if round == 0 {
+                    try await account.send(create("a-\(number)"))
+                } else {
+                    try await account.send(credit(1))
+                }
             }
             #expect(engine.activeEntities <= 128)
         }
@@ -108,7 +112,9 @@ struct SnapshotTests {
         try await engine.account("a").send(create("a"))
         for _ in 0..<9 {
             try await engine.account("a").send(credit(1))
-            if try await store.stream(of: id("a"))?.last == 5 { try await eventually { faulty.calls.contains(.commitChanges) } }
+            if try await store.stream(of: id("a"))?.last == 5 {
+                try await eventually { faulty.calls.contains(.commitChanges) }
+            }
         }
         await engine.shutdown()
         #expect(try await store.snapshots(of: id("a"), from: 1, limit: .standard).map(\.sequenceNumber) == [10])

@@ -24,7 +24,8 @@ extension Command where Context == CommandContext {
             discussion: [
                 "The content is the same for the same flags. A store that is not there is created. What is there already is left as it is, so that an interrupted run can be repeated.",
                 .paragraph([
-                    "With ", .flag("legacy"), " each event carries the state after it, as eGo v3 wrote it, and there are no snapshots.",
+                    "With ", .flag("legacy"),
+                    " each event carries the state after it, as eGo v3 wrote it, and there are no snapshots.",
                 ]),
             ],
             options: { DemoOptions() },
@@ -41,7 +42,9 @@ extension Command where Context == CommandContext {
                 ) { (value, options) throws(UsageError) in
                     options.events = try integer(value.text, in: 1...1_000_000_000)
                 },
-                Flag("legacy", arity: .toggle(negated: false), summary: "events with inline state, as eGo v3 wrote them") {
+                Flag(
+                    "legacy", arity: .toggle(negated: false), summary: "events with inline state, as eGo v3 wrote them"
+                ) {
                     (value, options) in options.isLegacy = value.isOn
                 },
                 Flag(
@@ -55,7 +58,9 @@ extension Command where Context == CommandContext {
             ],
             exitCodes: [.refused, .data, .noInput, .busy, .noPermission, .config]
         ) { options, context in
-            guard let sample = context.sample else { throw CommandFailure(.config, "demo", "this domain has no sample") }
+            guard let sample = context.sample else {
+                throw CommandFailure(.config, "demo", "this domain has no sample")
+            }
             if options.events < options.entities {
                 throw UsageError(
                     "\(options.entities) entities need at least as many events", subject: "--events",

@@ -53,10 +53,12 @@ extension Command where Context == CommandContext {
             return CommandOutput(
                 schema: "ego.entities/1",
                 records: RecordList(
-                    "entities", 
+                    "entities",
                     columns: [
-                        Column("id"), Column("kind"), Column("sequence_number", .right), Column("event_count", .right),
-                        Column("shard", .right), Column("first_timestamp", isDefault: false), Column("last_timestamp"),
+                        Column("id"), Column("kind"), Column("sequence_number", .right, title: "SEQ"),
+                        Column("event_count", .right, title: "EVENTS"),
+                        Column("shard", .right), Column("first_timestamp", title: "FIRST", isDefault: false),
+                        Column("last_timestamp", title: "LAST"),
                         Column("encrypted", isDefault: false), Column("erased", isDefault: false),
                     ]
                 ) { try await listing.nextPage() }

@@ -24,7 +24,8 @@ extension Command where Context == CommandContext {
                 .paragraph([
                     .flag("follow"),
                     " goes on with events as they are written, by this process or any other, until it is interrupted or has shown ",
-                    .flag("limit"), " of them. Without ", .flag("after"), " or ", .flag("since"), " it begins with the next one.",
+                    .flag("limit"), " of them. Without ", .flag("after"), " or ", .flag("since"),
+                    " it begins with the next one.",
                 ]),
             ],
             options: { EventsOptions() },
@@ -41,7 +42,8 @@ extension Command where Context == CommandContext {
                     "until", arity: .value(placeholder: "TIME", completion: .none),
                     summary: "only events written before this time"
                 ) { (value, options) in options.until = value.text },
-                Flag("shard", arity: .value(placeholder: "N", completion: .none), summary: "only events of this shard") {
+                Flag("shard", arity: .value(placeholder: "N", completion: .none), summary: "only events of this shard")
+                {
                     (value, options) throws(UsageError) in
                     options.query.shard = Shard(try integer(value.text, in: 0...UInt64(Int64.max)))
                 },
@@ -59,7 +61,10 @@ extension Command where Context == CommandContext {
                     "limit", arity: .value(placeholder: "N", completion: .none),
                     summary: "the most events to show (default: 100)"
                 ) { (value, options) throws(UsageError) in options.limit = try integer(value.text, in: 1...Int.max) },
-                Flag("follow", short: "f", arity: .toggle(negated: false), summary: "go on with events as they are written") {
+                Flag(
+                    "follow", short: "f", arity: .toggle(negated: false),
+                    summary: "go on with events as they are written"
+                ) {
                     (value, options) in options.isFollowing = value.isOn
                 },
             ],
@@ -108,14 +113,16 @@ extension Command where Context == CommandContext {
         return CommandOutput(
             schema: "ego.events/1",
             records: RecordList(
-                "events", 
+                "events",
                 columns: [
-                    Column("position", .right), Column("id"), Column("sequence_number", .right), Column("timestamp"),
+                    Column("position", .right), Column("id"), Column("sequence_number", .right, title: "SEQ"),
+                    Column("timestamp"),
                     Column("shard", .right, isDefault: false), Column("type"), Column("encrypted", isDefault: false),
                     Column("payload"),
                 ], isLive: isFollowing
             ) {
-                let page = isFollowing
+                let page =
+                    isFollowing
                     ? try await listing.nextPage(following: time, every: interval) : try await listing.nextPage()
                 return page.map { $0.map { record($0, view) } }
             }

@@ -10,7 +10,9 @@ extension Command where Context == CommandContext {
     static var help: Command {
         Command(
             "help", summary: "tell about a command",
-            discussion: ["Without a command, lists all of them. With one, tells everything about it, as its --help does."],
+            discussion: [
+                "Without a command, lists all of them. With one, tells everything about it, as its --help does."
+            ],
             options: { HelpOptions() },
             operands: [
                 Operand("COMMAND", arity: .any, summary: "the command to tell about", completion: .dynamic("command")) {
@@ -52,7 +54,7 @@ extension Command where Context == CommandContext {
             return CommandOutput(
                 schema: "ego.exit-codes/1",
                 records: RecordList(
-                    "exit_codes", 
+                    "exit_codes",
                     columns: [Column("code", .right), Column("name"), Column("meaning")], records))
         }
     }
@@ -70,7 +72,8 @@ enum HelpText {
         let width = min(context.console.columns() ?? 80, 100)
         let text = table.help(for: path, request, width: width) ?? table.overview(width: width)
         return CommandOutput(
-            schema: "ego.help/1", fields: [.init("command", .text(path.joined(separator: " "))), .init("text", .text(text))],
+            schema: "ego.help/1",
+            fields: [.init("command", .text(path.joined(separator: " "))), .init("text", .text(text))],
             text: text)
     }
 }

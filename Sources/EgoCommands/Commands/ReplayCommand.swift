@@ -120,12 +120,15 @@ struct ReplayOptions: Sendable {
     var columns: [Column] {
         let base = [Column("id"), Column("kind", isDefault: !isTrace && diff == nil)]
         let counts = [
-            Column("sequence_number", .right), Column("event_count", .right, isDefault: !isTrace),
-            Column("snapshot_sequence_number", .right, isDefault: false), Column("timestamp", isDefault: false),
+            Column("sequence_number", .right, title: "SEQ"),
+            Column("event_count", .right, title: "EVENTS", isDefault: !isTrace),
+            Column("snapshot_sequence_number", .right, title: "SNAPSHOT", isDefault: false),
+            Column("timestamp", isDefault: false),
         ]
         if isTrace {
             return base + [
-                Column("sequence_number", .right), Column("timestamp"), Column("type"), Column("event", isDefault: false),
+                Column("sequence_number", .right, title: "SEQ"), Column("timestamp"), Column("type"),
+                Column("event", isDefault: false),
                 Column("state"),
             ]
         }
@@ -191,7 +194,10 @@ private actor ReplayRun {
         if let first = failures.first, failures.count == done, !options.isAll { throw first.failure }
         var fields: [OutputValue.Field] = []
         if options.isVerify {
-            fields = [.init("verified", .bool(mismatches.isEmpty && failures.isEmpty)), .init("mismatches", .array(mismatches))]
+            fields = [
+                .init("verified", .bool(mismatches.isEmpty && failures.isEmpty)),
+                .init("mismatches", .array(mismatches)),
+            ]
         }
         let diagnostics = failures.map { id, failure in
             Diagnostic(

@@ -21,7 +21,8 @@ extension Command where Context == CommandContext {
             discussion: [
                 "The command is protobuf JSON; without it, a command without content. With - it is read from standard input. The answer comes when the events are durable.",
                 .paragraph([
-                    "With ", .flag("dry-run"), " the answer is what the command would do, and nothing is written. With ",
+                    "With ", .flag("dry-run"),
+                    " the answer is what the command would do, and nothing is written. With ",
                     .flag("command-id"), " a repeated command has no second effect, and the same answer.",
                 ]),
             ],
@@ -61,7 +62,8 @@ extension Command where Context == CommandContext {
             ],
             examples: [
                 Example(
-                    "send acc-9001 CreateAccount '{\"accountId\":\"acc-9001\",\"accountBalance\":100}'", "open an account"),
+                    "send acc-9001 CreateAccount '{\"accountId\":\"acc-9001\",\"accountBalance\":100}'",
+                    "open an account"),
                 Example("send --dry-run acc-1 DebitAccount '{\"balance\":9000000}'", "see what would happen"),
             ],
             exitCodes: [
@@ -81,7 +83,8 @@ extension Command where Context == CommandContext {
                 let kind = try await resolver.kind(
                     of: id, record: record, requested: options.kind, commandType: type.name)
                 let engine = context.engine(on: store)
-                let reply = isDryRun
+                let reply =
+                    isDryRun
                     ? try await engine.preview(command, to: id, kind: kind)
                     : try await engine.send(
                         command, to: id, kind: kind,
@@ -123,7 +126,8 @@ extension Command where Context == CommandContext {
         let events = try reply.events.enumerated().map { index, event in
             OutputValue.object([
                 .init("sequence_number", .identifier(first + UInt64(index))),
-                .init("type", .text(Swift.type(of: event).protoMessageName)), .init("payload", try PayloadView.json(event)),
+                .init("type", .text(Swift.type(of: event).protoMessageName)),
+                .init("payload", try PayloadView.json(event)),
             ])
         }
         let changed = !isDryRun && !reply.isRepeated && !reply.events.isEmpty
@@ -131,12 +135,13 @@ extension Command where Context == CommandContext {
             schema: "ego.send/1",
             fields: [
                 .init("id", .text(reply.persistenceID.rawValue)), .init("kind", .text(kind.name)),
-                .init("sequence_number", .number(reply.sequenceNumber)), .init("state", try PayloadView.json(reply.state)),
+                .init("sequence_number", .number(reply.sequenceNumber)),
+                .init("state", try PayloadView.json(reply.state)),
                 .init("dry_run", .bool(isDryRun)),
             ],
             records: RecordList(
-                "events", 
-                columns: [Column("sequence_number", .right), Column("type"), Column("payload")], events),
+                "events",
+                columns: [Column("sequence_number", .right, title: "SEQ"), Column("type"), Column("payload")], events),
             showsFields: true
         ) {
             // A durable state has no events to show; its version says whether something was written.
@@ -157,7 +162,7 @@ enum JSONProblem {
         case .unknownField(let name): "there is no field \(Escape.shown(name, quoted: true))"
         case .numberRange: "a number is out of range"
         case .malformedNumber, .leadingZero: "a number is malformed"
-        case .malformedString, .invalidUTF8: "a string is malformed"
+        case .malformedString, .invalidUTF8: "a string, a number or a field name is malformed, or out of range"
         case .malformedBool: "a boolean is neither true nor false"
         case .truncated: "the JSON ends too early"
         case .trailingGarbage: "something follows after the JSON"

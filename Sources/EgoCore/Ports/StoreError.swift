@@ -5,7 +5,7 @@
 public struct StoreError: Error, Sendable, CustomStringConvertible {
     /// What kind of failure it is, and what to do about it.
     public struct Code: Sendable, Hashable, CustomStringConvertible {
-        private enum Value: String { // the names are stable: tests and logs show them
+        private enum Value: String {  // the names are stable: tests and logs show them
             case unavailable, busy, notFound, notAStore, isDirectory, notInitialized, newerSchema, readOnly
             case permission, full, io, corrupt, leaseHeld, fenced, invalid, closed, cancelled
         }

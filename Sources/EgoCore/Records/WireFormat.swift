@@ -31,7 +31,9 @@ package struct WireReader {
         case 0: return (Int(field), .varint(try varint()))
         case 1:
             let start = try take(8)
-            return (Int(field), .fixed64(UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: start, as: UInt64.self))))
+            return (
+                Int(field), .fixed64(UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: start, as: UInt64.self)))
+            )
         case 2:
             let count = try varint()
             guard count <= UInt64(bytes.count - cursor) else { throw WireFormatError.truncated }
@@ -39,7 +41,9 @@ package struct WireReader {
             return (Int(field), .bytes(start..<start + Int(count)))
         case 5:
             let start = try take(4)
-            return (Int(field), .fixed32(UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: start, as: UInt32.self))))
+            return (
+                Int(field), .fixed32(UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: start, as: UInt32.self)))
+            )
         default: throw WireFormatError.malformed
         }
     }

@@ -158,7 +158,8 @@ extension StoreContract {
                 try law.expect(events.allSatisfy { $0.shard == Shard(shard) }, "shard \(shard) has others' records")
                 for event in events {
                     try law.expectEqual(
-                        event.shard, Shard(of: event.persistenceID, count: count), "the shard of \(event.persistenceID)")
+                        event.shard, Shard(of: event.persistenceID, count: count), "the shard of \(event.persistenceID)"
+                    )
                 }
                 seen += events
             }

@@ -11,7 +11,8 @@ public import EgoCore
 public enum StoreContract {
     /// All checks.
     public static let laws: [StoreLaw] =
-        appendLaws + orderLaws + durabilityLaws + pagingLaws + projectionLaws + deletionLaws + retirementLaws + commandLaws
+        appendLaws + orderLaws + durabilityLaws + pagingLaws + projectionLaws + deletionLaws + retirementLaws
+        + commandLaws
         + recordLaws + snapshotLaws + stateLaws + keyLaws + operatorLaws
 }
 
@@ -109,7 +110,8 @@ struct LawContext: Sendable {
         NewEvent(
             timestamp: start.advanced(by: .seconds(number)),
             payload: AnyPayload(
-                typeURL: "type.googleapis.com/contract.Event", value: [UInt8](repeating: UInt8(number & 0xff), count: bytes)
+                typeURL: "type.googleapis.com/contract.Event",
+                value: [UInt8](repeating: UInt8(number & 0xff), count: bytes)
             ).serialized())
     }
 

@@ -1,0 +1,181 @@
+import BankDomain
+import CommandLineKit
+import EgoCore
+import Foundation
+import Testing
+
+@Suite("Bad input gets one clear line, its exit code, and changes nothing")
+struct BadInputTests {
+    /// A command line after `ego`, with `STORE` for a good store and `FOLDER` for its folder.
+    static let cases: [(line: [String], code: Int32, says: String)] = [
+        (["repaly"], 64, "repaly: unknown command"),
+        (["replay", "acc-1", "--trcae"], 64, "--trcae: unknown flag of replay"),
+        (["entities", "--columns", "id,knd"], 64, "--columns: unknown column \"knd\""),
+        (["entities", "--columns", ""], 64, "--columns: unknown column \"\""),
+        (["entities", "-o", "xml"], 64, "--output: unknown format \"xml\""),
+        (["entities", "-C", "prod"], 78, "context \"prod\": no configuration file has it"),
+        (["entities", "--config", "FOLDER/none.toml"], 66, "none.toml: there is no such configuration file"),
+        (["entities", "--config", "FOLDER"], 66, "there is no such configuration file"),
+        (["entities", "--store", "mysql://x"], 64, "--store: unknown store scheme \"mysql\""),
+        (["entities", "--store", "sqlit:x"], 64, "--store: unknown store scheme \"sqlit\""),
+        (["entities", "--store", "bank.db"], 64, "--store: \"bank.db\" names no kind of store"),
+        (["entities", "--store", "sqlite:"], 64, "--store: the path is empty"),
+        (["entities", "--store="], 64, "--store: \"\" names no kind of store"),
+        (["status", "--store", "sqlite:FOLDER/missing.db"], 66, "store: there is no store at"),
+        (["status", "--store", "sqlite:FOLDER"], 66, "is a folder"),
+        (["status", "--store", "sqlite:FOLDER/text.txt"], 65, "is not a SQLite database"),
+        (["init", "--store", "sqlite:FOLDER/text.txt"], 65, "is not a SQLite database"),
+        (["demo", "--store", "sqlite:FOLDER/text.txt"], 65, "is not a SQLite database"),
+        (["init", "--store", "sqlite:FOLDER/no/such/x.db"], 69, "store: open"),
+        (["init", "--shards", "0"], 64, "--shards: \"0\" is no whole number from 1 to 65536"),
+        (["demo", "--entities", "9", "--events", "5"], 64, "--events: 9 entities need at least as many events"),
+        (["demo", "--seed", "8", "--entities", "3", "--events", "60"], 4, "acc-1: the store has other events"),
+        (["demo", "--read-only"], 4, "--read-only forbids this command"),
+        (["send", "acc-1", "CreditAccount", "{\"balance\": 1}", "--read-only"], 4, "--read-only forbids this command"),
+        (["send", "acc-1", "CreditAccount", "{\"balance\": "], 65, "samplepb.CreditAccount: the JSON ends too early"),
+        (
+            ["send", "acc-1", "CreditAccount", "nonsense"], 65,
+            "samplepb.CreditAccount: the JSON does not fit the message"
+        ),
+        (["send", "acc-1", "CreditAccount", "{\"balanc\": 1}"], 65, "there is no field \"balanc\""),
+        (["send", "acc-1", "CreditAccount", "{\"balance\": \"x\"}"], 65, "samplepb.CreditAccount:"),
+        (["send", "acc-1", "CreditAccount", "{\"balance\": 1e999}"], 65, "malformed, or out of range"),
+        (["send", "acc-1", "CreditAccount", "{} {}"], 65, "something follows after the JSON"),
+        (["send", "acc-1", "CreditAccount", "-"], 74, "standard input: it is closed"),
+        (["send", "acc-1", "CreditAcount"], 64, "CreditAcount: no behavior takes this command"),
+        (["send", "acc-1", "DebitAccount", "{\"balance\": 1e9}"], 7, "acc-1: insufficient funds"),
+        (["send", "nobody", "CreditAccount", "{\"balance\": 1}"], 7, "nobody: there is no such account"),
+        (["send", "acc-1", "CreditAccount", "{\"balance\": 1}", "--expect", "1"], 75, "acc-1: it is at"),
+        (["send", "acc-1", "CreditAccount", "--kind", "acount"], 64, "--kind: no behavior of kind acount"),
+        (["send", "acc-1", "CreditAccount", "--command-id", ""], 64, "--command-id: a command ID has 1 to 255 bytes"),
+        (["send", "acc-1"], 64, "TYPE: missing"),
+        (["send", "", "CreditAccount"], 64, "ID: a persistence ID cannot be empty"),
+        (["replay", String(repeating: "x", count: 10_240)], 64, "ID: a persistence ID has at most 255 characters"),
+        (["replay"], 64, "ID: missing"), (["replay", "acc-1", "--all"], 64, "--all: it takes no ID"),
+        (["replay", "nobody"], 5, "nobody: there is no such entity"),
+        (["replay", "it's \"odd\"\n\u{1b}[31m"], 5, "it's \"odd\"\\n\\u{1b}[31m: there is no such entity"),
+        (["replay", "acc-1", "--to", "9999"], 5, "acc-1: there is no event 9999: its last one is"),
+        (["replay", "acc-1", "--to", "0"], 64, "--to: \"0\" is no whole number from 1 to"),
+        (["replay", "acc-1", "--to", "99999999999999999999"], 64, "--to:"),
+        (["replay", "acc-1", "--at", "yesterdayish"], 64, "--at: \"yesterdayish\" is no time"),
+        (["replay", "acc-1", "--at", "1999-01-01"], 5, "acc-1: there was no event at that time"),
+        (["replay", "acc-1", "--to", "1", "--at", "now"], 64, "--at: it goes with no --to"),
+        (["replay", "acc-1", "--diff", "1", "9999"], 5, "acc-1: there is no event 9999"),
+        (["events", "--since", "x"], 64, "--since: \"x\" is no time"),
+        (["events", "--limit", "0"], 64, "--limit: \"0\" is no whole number from 1 on"),
+        (["events", "--limit", "-1"], 64, "--limit: \"-1\" is no whole number from 1 on"),
+        (["entities", "--limit", "0"], 64, "--limit: \"0\" is no whole number from 1 on"),
+        (["events", "--after", "x"], 64, "--after: \"x\" is no position"),
+        (["events", "nobody"], 5, "nobody: there is no such entity"),
+        (["status", "--timeout", "soon"], 64, "--timeout: \"soon\" is no duration"),
+        (["status", "--domain", "FOLDER/none"], 66, "there is no such operator binary"),
+        (["status", "--domain", "FOLDER/text.txt"], 78, "the operator binary cannot be run"),
+        (["help", "repaly"], 64, "repaly: unknown command"),
+        (["status", "extra"], 64, "extra: unexpected argument"),
+    ]
+
+    @Test("whatever the format", arguments: cases.indices)
+    func refused(_ index: Int) async throws {
+        let workplace = try Workplace()
+        let store = try await workplace.bank()
+        try "no database".write(toFile: workplace.path("text.txt"), atomically: true, encoding: .utf8)
+        let wanted = Self.cases[index]
+        var line = wanted.line.map { $0.replacing("FOLDER", with: workplace.url.path) }
+        if !line.contains(where: { $0.hasPrefix("--store") }) { line += ["--store", store] }
+        let before = workplace.snapshot(of: "bank.db")
+        let text = await workplace.run(line)
+        #expect(text.code == wanted.code, "\(text.errors)")
+        #expect(text.output == "", "a failed command printed data")
+        let lines = text.errors.split(separator: "\n", omittingEmptySubsequences: false)
+        #expect(lines[0].hasPrefix("ego: ") && lines[0].contains(wanted.says), "\(text.errors)")
+        #expect(lines.count == 2 || (lines.count == 3 && lines[1].hasPrefix("hint: ")), "\(text.errors)")
+        #expect(!text.errors.contains("\u{1b}"))
+        if !line.contains("xml") {
+            for format in ["json", "jsonl"] {
+                let structured = await workplace.run(line + ["-o", format])
+                #expect(structured.code == wanted.code)
+                let envelope = try #require(json(structured.output), "\(structured.output)")
+                #expect(envelope["ok"] as? Bool == false)
+                let code = ExitCode.all.first { $0.number == wanted.code }?.name
+                #expect(envelope["code"] as? String == code)
+                let diagnostics = envelope["diagnostics"] as? [[String: Any]]
+                #expect(diagnostics?.count == 1 && diagnostics?.first?["code"] as? String == code)
+            }
+        }
+        #expect(workplace.snapshot(of: "bank.db") == before, "the store was changed")
+    }
+
+    @Test("a store of a newer schema asks for a newer program")
+    func newer() async throws {
+        let workplace = try Workplace()
+        let store = try await workplace.bank()
+        let result = try shell(
+            "python3 -c \"import sqlite3; d=sqlite3.connect('bank.db'); d.execute('UPDATE ego_metadata SET value=99 WHERE key=\\\"schema_version\\\"'); d.commit()\"",
+            in: workplace.url)
+        try #require(result.code == 0, "\(result.errors)")
+        for line in [["status"], ["init"], ["init", "--check"], ["demo"]] {
+            let refused = await workplace.run(line + ["--store", store])
+            #expect(refused.code == 78 && refused.errors.contains("schema version 99"), "\(refused.errors)")
+        }
+    }
+
+    @Test("configuration that is wrong names file, key and place")
+    func configuration() async throws {
+        let workplace = try Workplace()
+        let file = workplace.path("c.toml")
+        for (text, says) in [
+            ("store = \n", "c.toml: the configuration does not parse: line"),
+            ("stroe = \"x\"\n", "c.toml: unknown key \"stroe\""), ("page = \"many\"\n", "c.toml: page:"),
+            ("output = [1]\n", "c.toml: output has to be"),
+            ("[context]\na = 1\n", "c.toml: context.a has to be a table"),
+            ("[context.a]\nstoer = \"x\"\n", "c.toml: unknown key \"stoer\""),
+        ] {
+            try text.write(toFile: file, atomically: true, encoding: .utf8)
+            let result = await workplace.run(["status", "--config", file])
+            #expect(result.code == 78 && result.errors.contains(says), "\(result.errors)")
+        }
+        let result = await workplace.run(["status"], environment: ["EGO_PAGE": "0"])
+        #expect(result.code == 78 && result.errors.contains("EGO_PAGE"), "\(result.errors)")
+    }
+
+    @Test("names, odd as they may be, are stored exactly and shown escaped")
+    func oddNames() async throws {
+        let workplace = try Workplace()
+        let store = try await workplace.bank()
+        for name in [
+            "it's", "\"q\"", "a\nb", "\u{1b}[31m", "é", "e\u{301}", "漢字", "👩‍👩‍👧", "\u{202e}abc", "a\tb", "--x", "%_",
+        ] {
+            let text = "{\"accountId\": \"x\", \"accountBalance\": 1}"
+            let sent = await workplace.run(["send", "--store", store, "--", name, "CreateAccount", text])
+            #expect(sent.code == 0, "\(sent.errors)")
+            let found = await workplace.run(["replay", "--store", store, "-o", "json", "--", name])
+            let entities = (json(found.output)?["data"] as? [String: Any])?["entities"] as? [[String: Any]]
+            let id = try #require(entities?.first?["id"] as? String)
+            #expect(Array(id.utf8) == Array(name.utf8))
+        }
+        for format in ["table", "plain"] {
+            let listed = await workplace.run(["entities", "--store", store, "-o", format, "--columns", "id"])
+            #expect(!listed.output.contains("\u{1b}") && !listed.output.contains("\u{202e}"))
+            #expect(listed.output.split(separator: "\n").count == 1 + 3 + 12)
+        }
+    }
+}
+
+@Suite("Where there is no domain")
+struct NoDomainTests {
+    @Test("records are shown, and folding names the two ways to supply one")
+    func noDomain() async throws {
+        let workplace = try Workplace()
+        let store = try await workplace.bank()
+        let events = await workplace.run(
+            ["events", "acc-1", "--store", store, "--limit", "1", "-o", "json"], domain: .none)
+        #expect(events.code == 0)
+        #expect(events.output.contains("\"@type\":\"type.googleapis.com/samplepb.AccountCreated\",\"size_bytes\":"))
+        #expect(events.output.contains("\"base64\":"))
+        for line in [["replay", "acc-1"], ["send", "acc-1", "CreditAccount"]] {
+            let refused = await workplace.run(line + ["--store", store], domain: .none)
+            #expect(refused.code == 78 && refused.output == "", "\(refused.errors)")
+            #expect(refused.errors.contains("EgoCommandLine(domain:)") && refused.errors.contains("--domain FILE"))
+        }
+    }
+}
