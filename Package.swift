@@ -48,6 +48,9 @@ let package = Package(
         .testTarget(
             name: "EgoSQLiteTests",
             dependencies: ["BankDomain", "CSQLite", "EgoCore", "EgoSQLite", "EgoTestKit", "StoreExerciser"]),
+        .testTarget(
+            name: "EgoOperationsTests",
+            dependencies: ["BankDomain", "EgoCore", "EgoOperations", "EgoTestKit", .protobuf]),
         .testTarget(name: "CommandLineKitTests", dependencies: ["CommandLineKit"]),
         .testTarget(
             name: "EgoCommandsTests",
@@ -55,6 +58,8 @@ let package = Package(
                 "BankDomain", "CommandLineKit", "Ego", "EgoCommands", "EgoCore", "EgoOperations", "EgoSQLite", "ego",
                 .protobuf,
             ]),
+        .testTarget(
+            name: "ReadmeTests", dependencies: ["Ego", "EgoCommands", "EgoCore", "EgoSQLite", "EgoTestKit", .protobuf]),
     ]
 )
 
