@@ -102,7 +102,7 @@ struct ReplayTests {
     @Test("verification finds a wrong snapshot, one that cannot be read, and one ahead of the events")
     func verification() async throws {
         try await fill(10)
-        for good in [snapshot(2, 101), snapshot(9, 136)] { try await store.save(try good) }
+        for good in try [snapshot(2, 101), snapshot(9, 136)] { try await store.save(good) }
         #expect(try await replay.verify(id) == [])
         try await store.save(snapshot(5, 111))
         try await store.save(
@@ -146,7 +146,7 @@ struct ReplayTests {
             jsonString: #"{"a": 1, "b": {"c": "y", "d": [1, {"e": 3}]}, "new": null}"#)
         let changes = try StateChange.between(before, after).sorted { $0.path < $1.path }
         #expect(changes.map(\.path) == ["b.c", "b.d", "gone", "new"])
-        #expect(changes[0] == StateChange(path: "b.c", before: #""x,}\"""#, after: #""y""#))
+        #expect(changes[0].before == #""x,}\"""# && changes[0].after == #""y""#)
         #expect(changes[2].before == "true" && changes[2].after == nil)
         #expect(changes[3].before == nil && changes[3].after == "null")
         #expect(try StateChange.between(before, before) == [])
