@@ -59,7 +59,8 @@ let package = Package(
                 .protobuf,
             ]),
         .testTarget(
-            name: "ReadmeTests", dependencies: ["Ego", "EgoCommands", "EgoCore", "EgoSQLite", "EgoTestKit", .protobuf]),
+            name: "ReadmeTests",
+            dependencies: ["Ego", "EgoCommands", "EgoCore", "EgoSQLite", "EgoTestKit", "ego", .protobuf]),
     ]
 )
 

@@ -11,9 +11,9 @@ struct CrashTests {
         let folder = try TemporaryFolder()
         let path = folder.path("crash.db")
         await (try newStore(path)).close()
-        let seed = UInt64(Date().timeIntervalSince1970)
+        let seed = UInt64.random(in: 0...UInt64.max)
         print("seed \(seed)")
-        var random = SystemRandomNumberGenerator()
+        var random = SeededGenerator(seed: seed)
         var acknowledged: [Int: [Int: (sequence: UInt64, balance: Int)]] = [:]
         let clients = 4
         var lines = 0
@@ -136,5 +136,17 @@ private struct TimestampReader {
             seen.insert(event.offset)
             last = event.timestamp
         }
+    }
+}
+
+/// A generator whose numbers are the same for the same seed.
+private struct SeededGenerator: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+        return state ^ (state >> 31)
     }
 }

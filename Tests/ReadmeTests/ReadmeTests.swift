@@ -38,6 +38,32 @@ struct ReadmeTests {
         try await refusesToShrink()
     }
 
+    @Test("shows a session that gives what it shows")
+    func session() throws {
+        let session = try #require(try blocks("console").first { $0.contains("$ ego ") })
+        let folder = FileManager.default.temporaryDirectory.appending(path: "ego-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        for step in session.components(separatedBy: "$ ego ").dropFirst() {
+            let lines = step.split(separator: "\n", maxSplits: 1, omittingEmptySubsequences: false)
+            let process = Process()
+            let output = Pipe()
+            process.executableURL = URL(filePath: "/bin/bash")
+            process.arguments = ["-c", "$EGO \(lines[0]) 2>&1"]
+            process.currentDirectoryURL = folder
+            process.environment = [
+                "EGO": URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "ego").path,
+                "EGO_OUTPUT": "table", "XDG_CONFIG_HOME": folder.path,
+            ]
+            process.standardOutput = output
+            try process.run()
+            let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+            process.waitUntilExit()
+            let wanted = String(lines[1]).trimmingCharacters(in: .newlines)
+            #expect(text.trimmingCharacters(in: .newlines) == wanted, "ego \(lines[0])")
+        }
+    }
+
     @Test("names no command that does not exist")
     func commands() throws {
         let text = try blocks("console").joined()
