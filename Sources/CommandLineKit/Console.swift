@@ -86,6 +86,14 @@ public protocol OutputSink: Sendable {
 
     /// Lets go of everything that was taken.
     func flush() throws(OutputError)
+
+    /// Fails when nothing can be written, as far as that can be known beforehand.
+    func check() throws(OutputError)
+}
+
+extension OutputSink {
+    /// Nothing is known beforehand.
+    public func check() throws(OutputError) {}
 }
 
 /// Why bytes could not be written.
@@ -124,6 +132,18 @@ public final class FileDescriptorSink: OutputSink {
         if isFull { try flush() }
     }
 
+    public func check() throws(OutputError) {
+        var own = stat()
+        guard fstat(descriptor, &own) == 0 else { throw .failed(errno: errno) }
+        let access = fcntl(descriptor, F_GETFL) & O_ACCMODE
+        if access == O_RDONLY { throw .failed(errno: EBADF) }
+        // The device that is always full stands for a disk that is: it can be told before anything is done.
+        var full = stat()
+        if own.st_mode & S_IFMT == S_IFCHR, stat("/dev/full", &full) == 0, own.st_rdev == full.st_rdev {
+            throw .failed(errno: ENOSPC)
+        }
+    }
+
     public func flush() throws(OutputError) {
         let bytes = buffer.withLock { buffer in
             defer { buffer.removeAll(keepingCapacity: true) }
@@ -149,6 +169,7 @@ private func systemWrite(_ descriptor: Int32, _ bytes: UnsafeRawPointer?, _ coun
 private struct ClosedSink: OutputSink {
     func write(_ text: String) throws(OutputError) { throw .failed(errno: EBADF) }
     func flush() throws(OutputError) {}
+    func check() throws(OutputError) { throw .failed(errno: EBADF) }
 }
 
 /// Keeps what is written, for tests.

@@ -23,6 +23,36 @@ public enum Escape {
         return quoted ? result + "\"" : result
     }
 
+    /// The text as one word of a shell (bash, zsh), so that it can be pasted: exactly this text, and nothing is run.
+    public static func shellWord(_ text: String) -> String {
+        let isPlain =
+            !text.isEmpty
+            && text.utf8.allSatisfy { byte in
+                switch byte {
+                case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2d, 0x2e, 0x2f, 0x3a, 0x3d, 0x40, 0x5f, 0x2c, 0x2b: true
+                default: false
+                }
+            }
+        if isPlain { return text }
+        guard text.unicodeScalars.contains(where: isUnsafe) else {
+            return "'" + text.replacing("'", with: "'\\''") + "'"
+        }
+        var word = "$'"
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "'": word += "\\'"
+            case "\\": word += "\\\\"
+            case _ where isUnsafe(scalar):
+                for byte in String(scalar).utf8 {
+                    let digits = String(byte, radix: 16)
+                    word += "\\x" + (digits.count == 1 ? "0" + digits : digits)
+                }
+            default: word.unicodeScalars.append(scalar)
+            }
+        }
+        return word + "'"
+    }
+
     static func isUnsafe(_ scalar: Unicode.Scalar) -> Bool {
         switch scalar.properties.generalCategory {
         case .control, .lineSeparator, .paragraphSeparator, .surrogate, .unassigned: true

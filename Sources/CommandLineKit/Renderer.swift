@@ -5,6 +5,8 @@ public struct Renderer: Sendable {
 
     /// A renderer that writes to a sink.
     public init(_ options: RenderOptions, to sink: any OutputSink) {
+        var options = options
+        if options.format == .table, options.times == .rfc3339 { options.times = .rfc3339Brief }
         self.options = options
         self.sink = sink
     }
@@ -19,7 +21,11 @@ public struct Renderer: Sendable {
             switch options.format {
             case .json: try await renderJSON(output)
             case .jsonl: try await renderLines(output)
-            case .csv: try await renderRows(output, columns) { CSV.line($0) }
+            case .csv:
+                // On a terminal nothing may move the cursor; a file gets the exact text.
+                try await renderRows(output, columns) { cells in
+                    CSV.line(options.width == nil ? cells : cells.map { Escape.shown($0) })
+                }
             case .plain:
                 try await renderRows(output, columns) { cells in
                     cells.map { Escape.shown($0) }.joined(separator: "\t") + "\n"
@@ -37,9 +43,12 @@ public struct Renderer: Sendable {
         switch options.format {
         case .json:
             try sink.write(
-                envelope(schema, data: .null, .init(exitCode: failure.exitCode, diagnostics: [diagnostic])) + "\n")
+                envelope(
+                    schema, data: .null,
+                    .init(changed: failure.changed, exitCode: failure.exitCode, diagnostics: [diagnostic])) + "\n")
         case .jsonl:
-            let summary = summary(schema, [], .init(exitCode: failure.exitCode, diagnostics: [diagnostic]))
+            let summary = summary(
+                schema, [], .init(changed: failure.changed, exitCode: failure.exitCode, diagnostics: [diagnostic]))
             try sink.write(summary + "\n")
         case .table, .csv, .plain: break
         }
@@ -117,13 +126,19 @@ public struct Renderer: Sendable {
     private func renderRows(
         _ output: CommandOutput, _ columns: [Column], _ line: ([String]) -> String
     ) async throws -> CommandOutput.Completion {
-        guard let records = output.records else {
+        guard let records = output.records, !output.showsFields else {
+            var fields = output.fields
+            if let records = output.records {
+                var all: [OutputValue] = []
+                while let page = try await records.nextPage() { all += page }
+                fields.append(.init(records.name, .json(OutputValue.array(all).json(options.times))))
+            }
             let completion = try await output.finish()
             if let text = output.text {
                 try sink.write(text)
                 return completion
             }
-            for (name, value) in Self.flattened(output.fields + completion.fields) {
+            for (name, value) in Self.flattened(fields + completion.fields) {
                 try sink.write(line([name, value.cell(options.times)]))
             }
             return completion
@@ -139,7 +154,7 @@ public struct Renderer: Sendable {
             if records.isLive { try sink.flush() }
         }
         let completion = try await output.finish()
-        try sink.write(header)
+        if completion.exitCode == .ok { try sink.write(header) }
         return completion
     }
 

@@ -1,7 +1,9 @@
 /// How moments are written.
 public enum TimeStyle: Sendable, Hashable {
-    /// `2026-03-01T10:00:00.000000001Z`
+    /// `2026-03-01T10:00:00.000000000Z`
     case rfc3339
+    /// The same, without a fraction that is zero
+    case rfc3339Brief
     /// `3 minutes ago`, seen from a moment in nanoseconds since the Unix epoch.
     case relative(to: Int64)
     /// Nanoseconds since the Unix epoch.
@@ -11,14 +13,15 @@ public enum TimeStyle: Sendable, Hashable {
     public func text(_ unixNanoseconds: Int64) -> String {
         switch self {
         case .unix: String(unixNanoseconds)
-        case .rfc3339: Self.rfc3339(unixNanoseconds)
+        case .rfc3339: Self.rfc3339(unixNanoseconds, isBrief: false)
+        case .rfc3339Brief: Self.rfc3339(unixNanoseconds, isBrief: true)
         case .relative(let now): Self.relative(unixNanoseconds, now)
         }
     }
 
     private static func relative(_ time: Int64, _ now: Int64) -> String {
         let (difference, overflow) = now.subtractingReportingOverflow(time)
-        if overflow { return rfc3339(time) }
+        if overflow { return rfc3339(time, isBrief: true) }
         let seconds = difference.magnitude / 1_000_000_000
         if seconds == 0 { return "now" }
         let units: [(UInt64, String)] = [
@@ -30,8 +33,7 @@ public enum TimeStyle: Sendable, Hashable {
         return difference > 0 ? "\(text) ago" : "in \(text)"
     }
 
-    /// RFC 3339 in UTC; nanoseconds are left out when there are none.
-    private static func rfc3339(_ time: Int64) -> String {
+    private static func rfc3339(_ time: Int64, isBrief: Bool) -> String {
         let second: Int64 = 1_000_000_000
         let (quotient, remainder) = time.quotientAndRemainder(dividingBy: second)
         let seconds = remainder < 0 ? quotient - 1 : quotient
@@ -44,7 +46,7 @@ public enum TimeStyle: Sendable, Hashable {
             return String(repeating: "0", count: max(0, width - digits.count)) + digits
         }
         let clock = "\(padded(rest / 3_600, 2)):\(padded(rest / 60 % 60, 2)):\(padded(rest % 60, 2))"
-        let fraction = nanoseconds == 0 ? "" : "." + padded(nanoseconds, 9)
+        let fraction = isBrief && nanoseconds == 0 ? "" : "." + padded(nanoseconds, 9)
         return "\(padded(date.year, 4))-\(padded(date.month, 2))-\(padded(date.day, 2))T\(clock)\(fraction)Z"
     }
 }

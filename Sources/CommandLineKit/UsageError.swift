@@ -27,6 +27,8 @@ public struct CommandFailure: Error, Sendable, CustomStringConvertible {
     public var why: String
     /// What to do about it.
     public var hint: String?
+    /// Whether something was changed before it failed.
+    public var changed = false
 
     /// A failure with the given parts.
     public init(_ exitCode: ExitCode, _ what: String, _ why: String, hint: String? = nil) {

@@ -110,9 +110,9 @@ public final class Engine: Sendable {
 
     /// What a command would do now; nothing is written.
     public func preview(
-        _ command: any Message, to id: PersistenceID, kind: EntityKind
+        _ command: any Message, to id: PersistenceID, kind: EntityKind, options: CommandOptions = CommandOptions()
     ) async throws(EgoError) -> ErasedReply {
-        return try await host(kind.name, id).previewErased(command, of: id)
+        return try await host(kind.name, id).previewErased(command, of: id, options)
     }
 
     /// The committed state of an entity whose type is known only at run time.

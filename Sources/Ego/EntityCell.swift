@@ -78,10 +78,14 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
     }
 
     /// What a command would do to the committed state; nothing is written.
-    func preview(_ command: Program.Command) async throws(EgoError) -> EntityReply? {
+    func preview(_ command: Program.Command, _ options: CommandOptions) async throws(EgoError) -> EntityReply? {
         guard enter() else { return nil }
         defer { core.withLock { $0.calls -= 1 } }
         let current = try await load()
+        if let commandID = options.metadata.commandID, let reply = try await earlierReply(commandID) { return reply }
+        if let expected = options.expectedVersion.last, expected != current.version {
+            throw conflict(expected, current.version)
+        }
         do {
             let effects: Program.Effects
             switch program.handler {
@@ -248,9 +252,13 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
             return .decideAfter(same.ticket)
         }
         guard let expected = options.expectedVersion.last, expected != core.latest.version else { return nil }
-        let error = EgoError(.conflict, "it is at \(core.latest.version), not at \(expected)", persistenceID: id)
+        let error = conflict(expected, core.latest.version)
         if let last = core.pending.last, core.hasPending { return .answerAfter(last.ticket, .failure(error)) }
         return .fail(error)
+    }
+
+    private func conflict(_ expected: SequenceNumber, _ found: SequenceNumber) -> EgoError {
+        EgoError(.conflict, "it is at \(found), not at \(expected)", persistenceID: id)
     }
 
     private func enqueue(

@@ -11,7 +11,9 @@ protocol EntityHost<Command, State, Event>: Sendable {
         _ command: Command, to id: PersistenceID, _ options: CommandOptions
     ) async throws(EgoError) -> Reply<State, Event>
 
-    func preview(_ command: Command, of id: PersistenceID) async throws(EgoError) -> Reply<State, Event>
+    func preview(
+        _ command: Command, of id: PersistenceID, _ options: CommandOptions
+    ) async throws(EgoError) -> Reply<State, Event>
 
     func state(of id: PersistenceID) async throws(EgoError) -> Versioned<State>
 }
@@ -47,11 +49,13 @@ final class KindHost<Program: EntityProgram>: EntityHost {
         }
     }
 
-    func preview(_ command: Command, of id: PersistenceID) async throws(EgoError) -> Reply<State, Event> {
+    func preview(
+        _ command: Command, of id: PersistenceID, _ options: CommandOptions
+    ) async throws(EgoError) -> Reply<State, Event> {
         try begin()
         defer { context.calls.end() }
         while true {
-            if let reply = try await cell(id).preview(command) { return reply }
+            if let reply = try await cell(id).preview(command, options) { return reply }
         }
     }
 
@@ -85,8 +89,10 @@ extension EntityHost {
         ErasedReply(try await send(command(message, id), to: id, options))
     }
 
-    func previewErased(_ message: any Message, of id: PersistenceID) async throws(EgoError) -> ErasedReply {
-        ErasedReply(try await preview(command(message, id), of: id))
+    func previewErased(
+        _ message: any Message, of id: PersistenceID, _ options: CommandOptions
+    ) async throws(EgoError) -> ErasedReply {
+        ErasedReply(try await preview(command(message, id), of: id, options))
     }
 
     func stateErased(of id: PersistenceID) async throws(EgoError) -> ErasedReply {

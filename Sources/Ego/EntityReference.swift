@@ -26,8 +26,10 @@ public struct EntityReference<Command: MessageUnion, State: Message, Event: Send
     }
 
     /// What a command would do now; nothing is written.
-    public func preview(_ command: Command) async throws(EgoError) -> Reply<State, Event> {
-        return try await host.preview(command, of: id)
+    public func preview(
+        _ command: Command, _ options: CommandOptions = CommandOptions()
+    ) async throws(EgoError) -> Reply<State, Event> {
+        return try await host.preview(command, of: id, options)
     }
 
     /// The committed state, as this engine knows it.

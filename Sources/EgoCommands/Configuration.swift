@@ -88,9 +88,10 @@ private struct ConfigurationFile {
     init(path: String) throws(CommandFailure) {
         self.path = path
         var isFolder: Bool { (try? FileManager.default.contentsOfDirectory(atPath: path)) != nil }
-        guard FileManager.default.fileExists(atPath: path), !isFolder else {
+        guard FileManager.default.fileExists(atPath: path) else {
             throw CommandFailure(.noInput, path, "there is no such configuration file")
         }
+        if isFolder { throw CommandFailure(.noInput, path, "a folder is no configuration file") }
         guard let data = FileManager.default.contents(atPath: path) else {
             throw CommandFailure(.noPermission, path, "the configuration file cannot be read")
         }
@@ -109,7 +110,7 @@ private struct ConfigurationFile {
                     guard let section = section.table else {
                         throw CommandFailure(.config, path, "context.\(name) has to be a table")
                     }
-                    contexts[name] = try Self.values(section, path: path)
+                    contexts[name] = try Self.values(section, path: path, in: "context.\(name)")
                 }
             } else {
                 values.merge(try Self.values(TOMLTable([key: value]), path: path)) { $1 }
@@ -130,14 +131,17 @@ private struct ConfigurationFile {
         }
     }
 
-    private static func values(_ table: TOMLTable, path: String) throws(CommandFailure) -> [String: String] {
+    private static func values(
+        _ table: TOMLTable, path: String, in section: String? = nil
+    ) throws(CommandFailure) -> [String: String] {
         let known = GlobalOptions.flags.map(\.long)
         var values: [String: String] = [:]
         for (key, value) in table {
             let name = key.replacing("_", with: "-")
             guard known.contains(name), name != "config" else {
                 throw CommandFailure(
-                    .config, path, "unknown key \(Escape.shown(key, quoted: true))",
+                    .config, path,
+                    "unknown key \(Escape.shown(key, quoted: true))" + (section.map { " in \($0)" } ?? ""),
                     hint: Suggestion.hint(for: name, among: known))
             }
             if let text = value.string {

@@ -21,9 +21,15 @@ struct Deadline: Sendable {
             defer { group.cancelAll() }
             guard let first = try await group.next(), let code = first else {
                 group.cancelAll()
-                // The work ends at its page's end; whether it was done by then or cancelled, the time was over.
-                _ = try? await group.next()
-                throw CommandFailure(.timedOut, "--timeout", "the time ran out", hint: "what was done so far is kept")
+                var failure = CommandFailure(
+                    .timedOut, "--timeout", "the time ran out", hint: "what was done so far is kept")
+                // The work ends at its page's end, and says what it has changed by then.
+                do { _ = try await group.next() } catch {
+                    let stopped = CommandFailure(error)
+                    failure.changed = stopped.changed
+                    failure.hint = stopped.hint ?? failure.hint
+                }
+                throw failure
             }
             return code
         }

@@ -58,9 +58,7 @@ public struct EgoCommandLine: Sendable {
         do {
             let line = try table.words(arguments)
             if !line.path.isEmpty { schema = "ego.\(line.path.joined(separator: "-"))/1" }
-            let chosen = { (name: String) in line.global.flags.last { $0.long == name }?.value.text }
-            let start = try Configuration(environment: console.environment)
-                .options(config: chosen("config"), context: chosen("context"))
+            let start = try Self.configuredOptions(line, console)
             let invocation = try table.parse(arguments, global: start)
             let context = CommandContext(
                 console: console, global: invocation.global, domain: domain, sample: sample, time: time,
@@ -79,6 +77,28 @@ public struct EgoCommandLine: Sendable {
         }
     }
 
+    /// The options before any flag.
+    private static func configuredOptions(
+        _ line: ParsedLine, _ console: Console
+    ) throws(CommandFailure) -> GlobalOptions {
+        func chosen(_ name: String) -> String? { line.global.flags.last { $0.long == name }?.value.text }
+        do throws(CommandFailure) {
+            return try Configuration(environment: console.environment)
+                .options(config: chosen("config"), context: chosen("context"))
+        } catch {
+            // Whoever wants help gets it, whatever the configuration says.
+            if asksForHelp(line) { return GlobalOptions() }
+            throw error
+        }
+    }
+
+    /// Whether a line asks about the program rather than to do something.
+    private static func asksForHelp(_ line: ParsedLine) -> Bool {
+        guard line.help == nil, let command = line.path.first else { return true }
+        return command == "help" || command == "version" || command == "exit-codes"
+    }
+
+    /// All commands of this command line.
     var table: CommandTable<GlobalOptions, CommandContext> {
         CommandTable(
             program: "ego", summary: "operate event-sourced stores", globalFlags: GlobalOptions.flags,
@@ -149,7 +169,7 @@ public struct EgoCommandLine: Sendable {
         return RenderOptions(
             format: context.global.output ?? (console.outputIsTerminal ? .table : .plain),
             columns: context.global.columns, headers: context.global.headers, times: times,
-            width: console.outputIsTerminal ? console.columns() : nil, color: usesColor)
+            width: console.outputIsTerminal ? console.columns() ?? 80 : nil, color: usesColor)
     }
 
     static func say(_ failure: CommandFailure, to console: Console) {

@@ -40,7 +40,7 @@ extension CommandFailure {
         let hint: String? =
             switch error.code {
             case .notFound: "ego init creates one; --store names another"
-            case .notAStore: "ego init makes a store; --store names another"
+            case .notAStore: "--store names another file; ego init adds a store to a SQLite database that has none"
             case .notInitialized: "ego init brings it up to date"
             case .newerSchema: "use the version of ego that wrote it, or a newer one"
             case .busy: "nothing was changed; try again, or wait longer with --timeout"

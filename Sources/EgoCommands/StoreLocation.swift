@@ -12,7 +12,7 @@ enum StoreLocation: Sendable, Hashable {
         guard let colon = text.firstIndex(of: ":") else {
             throw UsageError(
                 "\(Escape.shown(text, quoted: true)) names no kind of store", subject: "--store",
-                hint: "write sqlite:\(text)")
+                hint: "write sqlite:\(text.isEmpty ? "PATH" : text)")
         }
         let scheme = String(text[..<colon])
         guard scheme == "sqlite" else {
@@ -22,6 +22,9 @@ enum StoreLocation: Sendable, Hashable {
         }
         let path = String(text[text.index(after: colon)...])
         if path.isEmpty { throw UsageError("the path is empty", subject: "--store", hint: "write sqlite:PATH") }
+        if path == ":memory:" || path.hasPrefix("file:") {
+            throw UsageError("a store is a file", subject: "--store", hint: "write sqlite:PATH")
+        }
         self = .sqlite(path: path)
     }
 

@@ -71,13 +71,24 @@ public struct SampleFill: Sendable {
         _ parameters: SampleParameters, progress: @Sendable (Int) -> Void = { _ in }
     ) async throws -> Result {
         var result = Result()
-        let isEmpty = try await store.statistics().entities == 0
+        var isEmpty = try await store.statistics().entities == 0
         for page in sample.pages(parameters) {
             try Task.checkCancellation()
             let missing = isEmpty ? page.appends : try await missing(page.appends, &result)
-            for (request, outcome) in zip(missing, try await store.append(missing)) {
-                guard case .appended = outcome else { throw Self.refusal(request.persistenceID) }
-                result.written += request.events.count
+            var rest = missing
+            while !rest.isEmpty {
+                var lost: [AppendRequest] = []
+                for (request, outcome) in zip(rest, try await store.append(rest)) {
+                    if case .appended = outcome {
+                        result.written += request.events.count
+                    } else {
+                        lost.append(request)
+                    }
+                }
+                // Another process was faster: what it wrote has to be the same.
+                if !lost.isEmpty { isEmpty = false }
+                rest = lost.isEmpty ? [] : try await self.missing(lost, &result)
+                if rest.count == lost.count, let first = rest.first { throw Self.refusal(first.persistenceID) }
             }
             let newIDs = Set(missing.map(\.persistenceID))
             let snapshots = page.snapshots.filter { newIDs.contains($0.persistenceID) }

@@ -39,9 +39,11 @@ extension StoreError {
         case SQLITE_PERM, SQLITE_AUTH: (code, why) = (.permission, error.message)
         case SQLITE_FULL: (code, why) = (.full, "no space is left for the store")
         case SQLITE_NOTADB: (code, why) = (.notAStore, "the file is not a SQLite database")
+        // The statements are right: what does not fit them is a schema that somebody changed.
+        case SQLITE_ERROR: (code, why) = (.corrupt, error.message)
         case SQLITE_CORRUPT: (code, why) = (.corrupt, "the database is damaged: \(error.message)")
         case SQLITE_CANTOPEN: (code, why) = (.unavailable, error.message)
-        case SQLITE_TOOBIG, SQLITE_MISMATCH, SQLITE_RANGE, SQLITE_CONSTRAINT, SQLITE_ERROR:
+        case SQLITE_TOOBIG, SQLITE_MISMATCH, SQLITE_RANGE, SQLITE_CONSTRAINT:
             (code, why) = (.invalid, error.message)
         default: (code, why) = (.io, error.message)
         }

@@ -19,6 +19,7 @@ enum SQLiteFile {
             }
         }
         if status.st_mode & S_IFMT == S_IFDIR { throw StoreError(.isDirectory, "\(path) is a folder") }
+        guard status.st_mode & S_IFMT == S_IFREG else { throw StoreError(.notAStore, "\(path) is no regular file") }
         let file = open(path, O_RDONLY | O_CLOEXEC)
         guard file >= 0 else {
             if errno == EACCES { throw StoreError(.permission, "\(path) cannot be read: permission denied") }
@@ -33,6 +34,23 @@ enum SQLiteFile {
         }
     }
 
+    /// Checks that a file can be made in its folder.
+    static func checkFolder(of path: String) throws(StoreError) {
+        let folder = folder(of: path)
+        var status = stat()
+        guard stat(folder, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+            throw StoreError(.notFound, "there is no folder \(folder)")
+        }
+        if access(folder, W_OK) != 0 {
+            throw StoreError(.permission, "no file can be made in \(folder): \(String(cString: strerror(errno)))")
+        }
+    }
+
+    private static func folder(of path: String) -> String {
+        guard let slash = path.lastIndex(of: "/") else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+
     /// Checks that the file can be written.
     static func checkWritable(_ path: String) throws(StoreError) {
         if access(path, W_OK) == 0 { return }
@@ -43,8 +61,7 @@ enum SQLiteFile {
     /// mode needs and no log is left to read.
     static func readMode(_ path: String) throws(StoreError) -> SQLiteConnection.Mode {
         if access("\(path)-shm", R_OK | W_OK) == 0 { return .readOnly }
-        let slash = path.lastIndex(of: "/")
-        let folder = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+        let folder = folder(of: path)
         if access(folder, W_OK) == 0 { return .readOnly }
         var status = stat()
         if stat("\(path)-wal", &status) == 0, status.st_size > 0 {

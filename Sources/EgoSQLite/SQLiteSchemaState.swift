@@ -18,17 +18,26 @@ public enum SQLiteSchemaState: Sendable, Hashable {
     private static let selectMetadata = "SELECT key, value FROM ego_metadata"
 
     init(_ connection: SQLiteConnection, path: String) throws(StoreError) {
-        self = try connection.run("read the schema of \(path)") { () throws(SQLiteError) in
-            guard try connection.first(Self.hasMetadata, [], { $0.integer(0) }) != nil else { return .absent }
+        let values = try connection.run("read the schema of \(path)") { () throws(SQLiteError) -> [String: String]? in
+            guard try connection.first(Self.hasMetadata, [], { $0.integer(0) }) != nil else { return nil }
             let pairs = try connection.all(Self.selectMetadata) { ($0.text(0), $0.text(1)) }
-            let values = Dictionary(pairs) { first, _ in first }
-            let version = Int(values["schema_version"] ?? "") ?? 0
-            if version > SQLiteSchema.version { return .newer(version: version) }
-            if version < SQLiteSchema.version { return .older(version: version) }
-            return .current(
+            return Dictionary(pairs) { first, _ in first }
+        }
+        guard let values else {
+            self = .absent
+            return
+        }
+        guard let version = Int(values["schema_version"] ?? ""), version > 0,
+            let shardCount = UInt32(values["shard_count"] ?? ""), shardCount > 0
+        else { throw StoreError(.corrupt, "\(path) has damaged metadata: no schema version or no shard count") }
+        if version > SQLiteSchema.version {
+            self = .newer(version: version)
+        } else if version < SQLiteSchema.version {
+            self = .older(version: version)
+        } else {
+            self = .current(
                 StoreMetadata(
-                    storeID: values["store_id"] ?? "", schemaVersion: version,
-                    shardCount: UInt32(values["shard_count"] ?? "") ?? 1, origin: .ego))
+                    storeID: values["store_id"] ?? "", schemaVersion: version, shardCount: shardCount, origin: .ego))
         }
     }
 
@@ -81,7 +90,11 @@ extension SQLiteStore {
         case .newer: throw before.openError(path)
         case .missing, .absent, .older: break
         }
-        if case .missing = before {} else { try SQLiteFile.checkWritable(path) }
+        if case .missing = before {
+            try SQLiteFile.checkFolder(of: path)
+        } else {
+            try SQLiteFile.checkWritable(path)
+        }
         let connection = try connect(path, mode: .create, options: options)
         try connection.run("switch \(path) to a write-ahead log") { () throws(SQLiteError) in
             try connection.script("PRAGMA journal_mode = WAL")

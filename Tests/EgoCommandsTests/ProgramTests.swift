@@ -25,6 +25,15 @@ struct ProgramTests {
             "$EGO status > /dev/full", 74, errors: "ego: standard output: No space left on device", in: folder.url)
         try expect("$EGO status -o json > /dev/full", 74, errors: "No space left", in: folder.url)
         try expect("$EGO status >&-", 74, errors: "ego: standard output: Bad file descriptor", in: folder.url)
+        // A command whose answer nobody can read is not carried out.
+        for closed in [">&-", "> /dev/full"] {
+            try expect(
+                "$EGO send acc-1 CreditAccount '{\"balance\":1}' \(closed)", 74, errors: "standard output",
+                in: folder.url)
+        }
+        try expect(
+            "$EGO events --after 4000", 0, output: "position\tid\tsequence_number\ttimestamp\ttype\tpayload\n",
+            in: folder.url)
         try expect("$EGO nonsense -o json > /dev/full", 64, errors: "unknown command", in: folder.url)
         try expect("$EGO status 2>&- > /dev/null", 0, in: folder.url)
         try expect("$EGO replay nobody 2>&-", 5, in: folder.url)
@@ -143,6 +152,66 @@ struct ProgramTests {
             try String(contentsOfFile: folder.path("a.events"), encoding: .utf8).split(separator: "\n").count == 30_001)
     }
 
+    @Test("what stops in the middle says what it has changed, and how to go on")
+    func interruptedDemo() throws {
+        let folder = try Workplace()
+        let fill = "$EGO demo --entities 100 --events 2000000 -o json --progress none"
+        for (script, code) in [
+            ("\(fill) --timeout 1s", 6),
+            ("\(fill) > out & sleep 1.5; kill -INT $!; wait $!; code=$?; cat out; exit $code", 130),
+        ] {
+            let result = try shell(script, in: folder.url)
+            #expect(result.code == Int32(code), "\(result.errors)")
+            #expect(json(result.output)?["changed"] as? Bool == true, "\(result.output)")
+            #expect(result.errors.contains("the same command goes on from here"), "\(result.errors)")
+        }
+    }
+
+    @Test("two at once that fill one store both end well")
+    func twoDemos() throws {
+        let folder = try Workplace()
+        try expect(
+            """
+            fill="$EGO demo --entities 50 --events 20000 -q"
+            $fill > /dev/null & first=$!; $fill > /dev/null & second=$!
+            wait $first && wait $second
+            """, 0, in: folder.url)
+        let status = try shell("$EGO status -o json", in: folder.url)
+        #expect((json(status.output)?["data"] as? [String: Any])?["events"] as? Int == 20_000)
+    }
+
+    @Test("a hint can be pasted: it names exactly the entity, and runs nothing")
+    func hints() throws {
+        let folder = try Workplace()
+        let names = ["$(touch pwned)", "`touch pwned`", "a\u{1b}[31mb", "it's", "new\nline", "é", "z"]
+        for name in names {
+            let quoted = "'" + name.replacing("'", with: "'\\''") + "'"
+            try expect("test -f ego.db || $EGO init -q > /dev/null", 0, in: folder.url)
+            try expect("$EGO send -q \(quoted) CreateAccount '{\"accountId\":\"x\"}' > /dev/null", 0, in: folder.url)
+        }
+        var after = ""
+        var seen = 0
+        while seen <= names.count {
+            let page = try shell("$EGO entities --limit 1 -o json \(after)", in: folder.url)
+            #expect(page.code == 0, "\(page.errors)")
+            seen += 1
+            guard let hint = page.errors.firstRange(of: "hint: go on with ") else { break }
+            after = String(page.errors[hint.upperBound...].prefix { $0 != "\n" })
+        }
+        #expect(seen == names.count)
+        #expect(!FileManager.default.fileExists(atPath: folder.path("pwned")))
+    }
+
+    @Test("help is there whatever the configuration says")
+    func helpAnyway() throws {
+        let folder = try Workplace()
+        try "stroe = \"x\"\n".write(toFile: folder.path(".ego.toml"), atomically: true, encoding: .utf8)
+        for line in ["--help", "version", "help replay", "replay -h", "exit-codes"] {
+            try expect("EGO_PAGE=0 $EGO \(line) > /dev/null", 0, in: folder.url)
+        }
+        try expect("$EGO status", 78, errors: ".ego.toml: unknown key \"stroe\"", in: folder.url)
+    }
+
     @Test("a terminal gets a table that fits it, colors only where they are wanted")
     func terminal() throws {
         let folder = try Workplace()
@@ -158,6 +227,12 @@ struct ProgramTests {
         for variable in ["NO_COLOR=1 TERM=xterm", "TERM=dumb"] {
             let result = try shell("\(variable) script -qec '$EGO entities' /dev/null", in: folder.url)
             #expect(!result.output.contains("\u{1b}") && result.output.contains("acc-1"))
+        }
+        // On a terminal nothing of a name reaches it raw, whatever the format.
+        try expect("$EGO send $'x\\e[31m' CreateAccount '{\"accountId\":\"x\"}' > /dev/null", 0, in: folder.url)
+        for format in ["table", "csv", "plain", "json", "jsonl"] {
+            let result = try shell("TERM=dumb script -qec '$EGO entities -o \(format)' /dev/null", in: folder.url)
+            #expect(result.output.contains("acc-1") && !result.output.contains("\u{1b}"))
         }
         let piped = try shell("$EGO entities | cat", in: folder.url)
         #expect(piped.output.hasPrefix("id\tkind\t"))

@@ -62,6 +62,18 @@ struct CommandIDTests {
         #expect(try await wallet.state().accountBalance == 1)
     }
 
+    @Test("in a preview too: what is shown is the answer that the command would get")
+    func preview() async throws {
+        let account = try engine().account("a")
+        try await account.send(create("a"))
+        try await account.send(credit(5), options("once"))
+        let shown = try await account.preview(credit(9), options("once"))
+        #expect(shown.isRepeated && shown.state.accountBalance == 5 && shown.sequenceNumber == 2)
+        await #expect(throws: EgoError.self) {
+            try await account.preview(credit(9), CommandOptions(expectedVersion: .exact(1)))
+        }
+    }
+
     @Test("and is not used up by a refusal")
     func refusal() async throws {
         let account = try engine().account("a")

@@ -2,6 +2,7 @@ import CommandLineKit
 import EgoCore
 import EgoOperations
 import EgoSQLite
+import Synchronization
 
 #if canImport(FoundationEssentials)
     import FoundationEssentials
@@ -96,10 +97,23 @@ extension Command where Context == CommandContext {
         }
         let progress = context.progress("demo")
         defer { progress.finish() }
-        let result = try await context.writing { store in
-            try await SampleFill(store: store, sample: sample).run(parameters) { done in
-                progress.report(done: done, total: parameters.events, unit: "events")
+        let done = Mutex(0)
+        let result: SampleFill.Result
+        do {
+            result = try await context.writing { store in
+                try await SampleFill(store: store, sample: sample).run(parameters) { count in
+                    done.withLock { $0 = count }
+                    progress.report(done: count, total: parameters.events, unit: "events")
+                }
             }
+        } catch {
+            var failure = CommandFailure(error)
+            let count = done.withLock { $0 }
+            failure.changed = count > 0
+            if count > 0 {
+                failure.hint = "\(count) of \(parameters.events) events are there; the same command goes on from here"
+            }
+            throw failure
         }
         return try output(
             [

@@ -49,6 +49,12 @@ extension Command where Context == CommandContext {
             exitCodes: [.data, .noInput, .unavailable, .busy, .noPermission, .config]
         ) { options, context in
             let store = try await context.open(readOnly: true)
+            do {
+                if let shard = options.query.shard { try await checkShard(shard, of: store) }
+            } catch {
+                await store.close()
+                throw error
+            }
             let listing = EntityListing(store: store, query: options.query, limit: options.limit, context.global.page)
             return CommandOutput(
                 schema: "ego.entities/1",
@@ -64,12 +70,16 @@ extension Command where Context == CommandContext {
                 ) { try await listing.nextPage() }
             ) {
                 let next = try await listing.finish()
+                if let kind = options.query.kind, await listing.isEmpty, context.domain.kinds.count > 0 {
+                    // No entity was recorded with it, and no behavior has it: more likely misspelled than empty.
+                    _ = try context.domain.kind(named: kind)
+                }
                 var diagnostics: [Diagnostic] = []
                 if let next {
                     diagnostics.append(
                         Diagnostic(
                             .note, code: "more", "there are more entities",
-                            hint: "go on with --after \(Escape.shown(next, quoted: true))"))
+                            hint: "go on with --after \(Escape.shellWord(next))"))
                 }
                 return CommandOutput.Completion(fields: [.init("next", .optional(next))], diagnostics: diagnostics)
             }
@@ -84,6 +94,7 @@ private actor EntityListing {
     private var left: Int
     private let page: Int
     private var hasMore = false
+    private(set) var isEmpty = true
 
     init(store: any Store, query: EntityQuery, limit: Int, _ page: Int) {
         self.store = store
@@ -102,6 +113,7 @@ private actor EntityListing {
         if hasMore { found.removeLast() }
         left = hasMore ? left - count : 0
         if let last = found.last { query.after = last.persistenceID }
+        if !found.isEmpty { isEmpty = false }
         return found.isEmpty ? nil : found.map(Self.record)
     }
 
@@ -120,6 +132,14 @@ private actor EntityListing {
             .init("last_timestamp", .moment(entity.lastTimestamp)), .init("encrypted", .bool(entity.isEncrypted)),
             .init("erased", .bool(entity.isErased)),
         ])
+    }
+}
+
+/// Refuses a shard that the store does not have.
+func checkShard(_ shard: Shard, of store: any Store) async throws {
+    let count = try await store.metadata().shardCount
+    if shard.rawValue >= count {
+        throw UsageError("the store has the shards 0 to \(count - 1)", subject: "--shard")
     }
 }
 

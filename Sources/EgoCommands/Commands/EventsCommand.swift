@@ -82,12 +82,20 @@ extension Command where Context == CommandContext {
                 .notFound, .timedOut, .data, .noInput, .unavailable, .busy, .noPermission, .config, .interrupted,
             ]
         ) { options, context in
+            if options.isFollowing {
+                if options.until != nil { throw UsageError("it goes with no --follow", subject: "--until") }
+                if context.global.output == .json {
+                    throw UsageError(
+                        "it goes with no -o json, which is one document", subject: "--follow", hint: "use -o jsonl")
+                }
+            }
             var query = options.query
             if let since = options.since { query.since = try context.moment(since, flag: "since") }
             if let until = options.until { query.until = try context.moment(until, flag: "until") }
             query.limit = options.limit ?? (options.isFollowing ? nil : 100)
             let store = try await context.open(readOnly: true)
             do {
+                if let shard = query.shard { try await checkShard(shard, of: store) }
                 if options.isFollowing {
                     if !options.hasStart, query.since == nil { query.after = try await store.head() }
                 } else if let id = query.persistenceID {
@@ -101,51 +109,107 @@ extension Command where Context == CommandContext {
         }
     }
 
-    /// How often another process's writes are looked for.
-    private static var interval: Duration { .milliseconds(100) }
-
     private static func listing(
         _ query: EventQuery, isFollowing: Bool, _ store: any Store, _ context: CommandContext
     ) -> CommandOutput {
-        let listing = EventListing(store: store, query: query, page: context.page)
-        let view = PayloadView(messages: context.domain.messages)
-        let time = context.time
-        return CommandOutput(
-            schema: "ego.events/1",
-            records: RecordList(
-                "events",
-                columns: [
-                    Column("position", .right), Column("id"), Column("sequence_number", .right, title: "SEQ"),
-                    Column("timestamp"),
-                    Column("shard", .right, isDefault: false), Column("type"), Column("encrypted", isDefault: false),
-                    Column("payload"),
-                ], isLive: isFollowing
-            ) {
-                let page =
-                    isFollowing
-                    ? try await listing.nextPage(following: time, every: interval) : try await listing.nextPage()
-                return page.map { $0.map { record($0, view) } }
-            }
-        ) {
-            await store.close()
-            guard !isFollowing, let next = await listing.next else {
-                return CommandOutput.Completion(fields: [.init("next", .null)])
-            }
-            return CommandOutput.Completion(
-                fields: [.init("next", .identifier(next.description))],
-                diagnostics: [
-                    Diagnostic(.note, code: "more", "there may be more events", hint: "go on with --after \(next)")
-                ])
-        }
+        let run = EventsRun(query: query, isFollowing: isFollowing, store: store, context: context)
+        var resolved: [OutputValue.Field] = []
+        if let since = query.since { resolved.append(OutputValue.Field("since", .moment(since))) }
+        if let until = query.until { resolved.append(OutputValue.Field("until", .moment(until))) }
+        let columns = [
+            Column("position", .right), Column("id"), Column("sequence_number", .right, title: "SEQ"),
+            Column("timestamp"), Column("shard", .right, isDefault: false), Column("type"),
+            Column("encrypted", isDefault: false), Column("payload"),
+        ]
+        let records = RecordList("events", columns: columns, isLive: isFollowing) { try await run.nextPage() }
+        return CommandOutput(schema: "ego.events/1", fields: resolved, records: records) { try await run.finish() }
+    }
+}
+
+/// One listing of events, from its first page to what is said at its end.
+private actor EventsRun {
+    private let query: EventQuery
+    private let isFollowing: Bool
+    private let store: any Store
+    private let context: CommandContext
+    private let listing: EventListing
+    private let view: PayloadView
+    private var shown = 0
+    private var unreadable = 0
+
+    /// How often another process's writes are looked for.
+    private static let interval: Duration = .milliseconds(100)
+
+    init(query: EventQuery, isFollowing: Bool, store: any Store, context: CommandContext) {
+        self.query = query
+        self.isFollowing = isFollowing
+        self.store = store
+        self.context = context
+        self.listing = EventListing(store: store, query: query, page: context.page)
+        self.view = PayloadView(messages: context.domain.messages)
     }
 
-    private static func record(_ event: PersistedEvent, _ view: PayloadView) -> OutputValue {
-        let (type, payload) = view.stored(event)
-        return .object([
+    func nextPage() async throws -> [OutputValue]? {
+        let page: [PersistedEvent]?
+        if isFollowing {
+            page = try await listing.nextPage(following: context.time, every: Self.interval)
+        } else {
+            page = try await listing.nextPage()
+        }
+        guard let page else { return nil }
+        var records: [OutputValue] = []
+        for event in page {
+            let (type, payload) = view.stored(event)
+            if type == OutputValue.null { unreadable += 1 }
+            records.append(Self.record(event, type, payload))
+        }
+        shown += records.count
+        return records
+    }
+
+    func finish() async throws -> CommandOutput.Completion {
+        await store.close()
+        if shown == 0, let type = query.type { try Self.checkType(type, context.domain) }
+        var diagnostics: [Diagnostic] = []
+        if let since = query.since { diagnostics.append(Self.note("since", since)) }
+        if let until = query.until { diagnostics.append(Self.note("until", until)) }
+        if unreadable > 0 {
+            diagnostics.append(
+                Diagnostic(
+                    .warning, code: "undecodable_payload",
+                    "\(unreadable) of these events hold no google.protobuf.Any and cannot be read"))
+        }
+        var next: Offset?
+        if !isFollowing { next = await listing.next }
+        if let next {
+            diagnostics.append(
+                Diagnostic(.note, code: "more", "there may be more events", hint: "go on with --after \(next)"))
+        }
+        let field = OutputValue.Field("next", next.map { OutputValue.identifier($0.description) } ?? .null)
+        return CommandOutput.Completion(fields: [field], diagnostics: diagnostics)
+    }
+
+    /// A moment as it was understood.
+    private static func note(_ name: String, _ time: Timestamp) -> Diagnostic {
+        Diagnostic(.note, code: "time", "\(name) \(TimeStyle.rfc3339Brief.text(time.unixNanoseconds))")
+    }
+
+    /// Nothing was found: a type that the domain knows has no events yet, any other one is more likely misspelled.
+    private static func checkType(_ type: String, _ domain: Domain) throws(UsageError) {
+        let known = domain.kinds.flatMap(\.eventTypes).flatMap { [$0.name, $0.shortName] }
+        if known.isEmpty || known.contains(type) { return }
+        throw UsageError(
+            "no event is of type \(Escape.shown(type, quoted: true)), nor does the domain know it", subject: "--type",
+            hint: Suggestion.hint(for: type, among: known))
+    }
+
+    private static func record(_ event: PersistedEvent, _ type: OutputValue, _ payload: OutputValue) -> OutputValue {
+        let fields: [OutputValue.Field] = [
             .init("id", .text(event.persistenceID.rawValue)), .init("sequence_number", .number(event.sequenceNumber)),
             .init("position", .identifier(event.offset.description)), .init("timestamp", .moment(event.timestamp)),
             .init("shard", .number(Int(clamping: event.shard.rawValue))), .init("type", type),
             .init("encrypted", .bool(event.isEncrypted)), .init("payload", payload),
-        ])
+        ]
+        return .object(fields)
     }
 }

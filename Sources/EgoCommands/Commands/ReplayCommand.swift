@@ -151,6 +151,7 @@ private actor ReplayRun {
     private var done = 0
     private var failures: [(id: PersistenceID, failure: CommandFailure)] = []
     private var mismatches: [OutputValue] = []
+    private var absent = 0
 
     init(options: ReplayOptions, store: any Store, context: CommandContext) {
         self.options = options
@@ -175,6 +176,10 @@ private actor ReplayRun {
                         if error is StoreError || error is CancellationError { throw error }
                         let failure = CommandFailure(error)
                         if [.interrupted, .unavailable, .busy, .io].contains(failure.exitCode) { throw error }
+                        if options.isAll, failure.exitCode == .notFound {
+                            absent += 1  // of all entities, some were not there yet at that point
+                            continue
+                        }
                         failures.append((id, failure))
                     }
                     done += 1
@@ -191,7 +196,7 @@ private actor ReplayRun {
 
     func finish() async throws -> CommandOutput.Completion {
         await close()
-        if let first = failures.first, failures.count == done, !options.isAll { throw first.failure }
+        if let first = failures.first, failures.count == 1, done == 1, !options.isAll { throw first.failure }
         var fields: [OutputValue.Field] = []
         if options.isVerify {
             fields = [
@@ -199,13 +204,23 @@ private actor ReplayRun {
                 .init("mismatches", .array(mismatches)),
             ]
         }
-        let diagnostics = failures.map { id, failure in
+        var diagnostics = failures.map { id, failure in
             Diagnostic(
                 .error, code: failure.exitCode.name, "\(Escape.shown(id.rawValue)): \(failure.why)", hint: failure.hint)
         }
-        let bad: ExitCode = mismatches.isEmpty ? .ok : .findings
-        return CommandOutput.Completion(
-            fields: fields, exitCode: failures.isEmpty ? bad : .partial, diagnostics: diagnostics)
+        if absent > 0 {
+            diagnostics.append(Diagnostic(.note, code: "absent", "\(absent) entities did not exist at that point"))
+        }
+        if let at = options.at {
+            let time = TimeStyle.rfc3339Brief.text(try context.moment(at, flag: "at").unixNanoseconds)
+            diagnostics.append(Diagnostic(.note, code: "time", "at \(time)"))
+        }
+        var exitCode: ExitCode = mismatches.isEmpty ? .ok : .findings
+        if let first = failures.first {
+            let isSame = failures.count == done && failures.allSatisfy { $0.failure.exitCode == first.failure.exitCode }
+            exitCode = isSame ? first.failure.exitCode : .partial
+        }
+        return CommandOutput.Completion(fields: fields, exitCode: exitCode, diagnostics: diagnostics)
     }
 
     private func close() async {
@@ -243,6 +258,10 @@ private actor ReplayRun {
         }
         let entity = try await replay.entity(id, to: end, kind: options.kind, steps: consumer)
         if let problem = problem.withLock({ $0 }) { throw problem }
+        if let from = options.from, from > entity.sequenceNumber {
+            throw OperationError(
+                .notFound, "there is no event \(from) up to \(entity.sequenceNumber)", persistenceID: id)
+        }
         var fields = Self.fields(entity) + [.init("state", try PayloadView.json(entity.state))]
         if options.isTrace { fields.append(.init("steps", .array(steps.withLock { $0 }))) }
         if options.isVerify { fields += try await verification(id) }

@@ -67,7 +67,7 @@ extension Command where Context == CommandContext {
                 Example("send --dry-run acc-1 DebitAccount '{\"balance\":9000000}'", "see what would happen"),
             ],
             exitCodes: [
-                .rejected, .data, .noInput, .unavailable, .busy, .noPermission, .config,
+                .refused, .rejected, .data, .noInput, .unavailable, .busy, .noPermission, .config,
             ]
         ) { options, context in
             guard let id = options.id else { throw UsageError("missing", subject: "ID") }
@@ -75,7 +75,12 @@ extension Command where Context == CommandContext {
             let command = try parse(options.json, as: type, context)
             let metadata = EventMetadata(commandID: options.commandID)
             let isDryRun = context.global.isDryRun
-            if !isDryRun { try context.checkWritable() }
+            if !isDryRun {
+                try context.checkWritable()
+                // An answer that nobody can read would be taken for a failure, and the command sent again.
+                try context.console.output.check()
+            }
+            let commandOptions = CommandOptions(expectedVersion: options.expected, metadata: metadata)
             let store = try await context.open(readOnly: isDryRun)
             do {
                 let resolver = EntityResolver(store: store, domain: context.domain)
@@ -85,15 +90,18 @@ extension Command where Context == CommandContext {
                 let engine = context.engine(on: store)
                 let reply =
                     isDryRun
-                    ? try await engine.preview(command, to: id, kind: kind)
-                    : try await engine.send(
-                        command, to: id, kind: kind,
-                        options: CommandOptions(expectedVersion: options.expected, metadata: metadata))
+                    ? try await engine.preview(command, to: id, kind: kind, options: commandOptions)
+                    : try await engine.send(command, to: id, kind: kind, options: commandOptions)
                 await engine.shutdown()
                 await store.close()
                 return try answer(reply, kind: kind, isDryRun: isDryRun)
             } catch {
                 await store.close()
+                // Sending again gives the same answer: that is a guard, not a lock.
+                if let error = error as? EgoError, error.code == .conflict, options.expected != .any {
+                    throw CommandFailure(
+                        .refused, Escape.shown(id.rawValue), error.message, hint: "nothing was changed")
+                }
                 throw error
             }
         }
@@ -148,7 +156,11 @@ extension Command where Context == CommandContext {
             CommandOutput.Completion(
                 changed: changed || (kind.isDurableState && !isDryRun && !reply.isRepeated),
                 diagnostics: reply.isRepeated
-                    ? [Diagnostic(.note, code: "repeated", "this command was carried out before; nothing was written")]
+                    ? [
+                        Diagnostic(
+                            .note, code: "repeated",
+                            "a command of this ID was carried out before; nothing was written, this is its answer")
+                    ]
                     : [])
         }
     }
