@@ -1,6 +1,12 @@
 import CSQLite
 public import EgoCore
 
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
 /// What of an Ego schema a file holds.
 public enum SQLiteSchemaState: Sendable, Hashable {
     /// No file.
@@ -96,9 +102,7 @@ extension SQLiteStore {
             try SQLiteFile.checkWritable(path)
         }
         let connection = try connect(path, mode: .create, options: options)
-        try connection.run("switch \(path) to a write-ahead log") { () throws(SQLiteError) in
-            try connection.script("PRAGMA journal_mode = WAL")
-        }
+        try switchToWriteAheadLog(connection, path: path, timeout: options.busyTimeout)
         try connection.transaction(.write) { () throws(StoreError) in
             // Again, now that nobody else can write: two processes may have begun at once.
             let found = try SQLiteSchemaState(connection, path: path)
@@ -127,5 +131,22 @@ extension SQLiteStore {
             }
         }
         return before
+    }
+
+    /// Two processes may make a store at once; for this switch SQLite does not wait for a lock by itself.
+    private static func switchToWriteAheadLog(
+        _ connection: SQLiteConnection, path: String, timeout: Duration
+    ) throws(StoreError) {
+        let deadline = ContinuousClock.now + timeout
+        while true {
+            do throws(SQLiteError) {
+                try connection.script("PRAGMA journal_mode = WAL")
+                return
+            } catch {
+                let failure = StoreError(error, during: "switch \(path) to a write-ahead log")
+                if failure.code != .busy || ContinuousClock.now > deadline { throw failure }
+                usleep(10_000)
+            }
+        }
     }
 }

@@ -76,7 +76,9 @@ func shell(
     ]
     variables.merge(environment) { $1 }
     process.environment = variables
-    let (output, errors) = (folder.appending(path: "out-\(UUID())"), folder.appending(path: "err-\(UUID())"))
+    // Not in the folder itself, which a test may have made unwritable.
+    let files = try Workplace()
+    let (output, errors) = (files.url.appending(path: "output"), files.url.appending(path: "errors"))
     for file in [output, errors] { try Data().write(to: file) }
     process.standardOutput = try FileHandle(forWritingTo: output)
     process.standardError = try FileHandle(forWritingTo: errors)
