@@ -98,9 +98,6 @@ final class SQLiteConnection {
 
     var lastInsertedRow: Int64 { sqlite3_last_insert_rowid(handle) }
 
-    /// Stops a statement that runs on this connection; may be called from any thread.
-    func interrupt() { sqlite3_interrupt(handle) }
-
     /// Runs `body` in a transaction: committed when it returns, rolled back when it throws.
     func transaction<Value>(
         _ kind: TransactionKind, _ body: () throws(StoreError) -> Value
