@@ -14,11 +14,18 @@ extension SQLiteStore {
                     throw StoreError(.fenced, "the lease on \(lease.name) was lost")
                 }
             }
-            return try connection.run("change the store") { () throws(SQLiteError) in
-                var counts: [Int] = []
-                for change in changes { counts.append(try Self.make(change, on: connection, shardCount: shardCount)) }
-                return counts
+            var counts: [Int] = []
+            for change in changes {
+                if case .addEvents(let events) = change {
+                    counts.append(try Self.add(events, on: connection, shardCount: shardCount))
+                } else {
+                    let count = try connection.run("change the store") { () throws(SQLiteError) in
+                        try Self.make(change, on: connection, shardCount: shardCount)
+                    }
+                    counts.append(count)
+                }
             }
+            return counts
         }
     }
 
@@ -59,10 +66,62 @@ extension SQLiteStore {
         try connection.first(selectHold, [.text(id.rawValue)]) { _ in true } ?? false
     }
 
+    private static let updateKind = "UPDATE ego_entities SET kind = ?2 WHERE persistence_id = ?1 AND kind IS NULL"
+    private static let setFloor = "UPDATE ego_entities SET floor = ?2 WHERE id = ?1"
+    private static let upsertCommand = """
+        INSERT INTO ego_commands (entity, command_id, before, after) VALUES (?1, ?2, ?3, ?4)
+        ON CONFLICT (entity, command_id) DO UPDATE SET after = max(after, excluded.after)
+        """
+
+    /// Adds events as they are; the rows of their entities are looked up once.
+    private static func add(
+        _ events: [PersistedEvent], on connection: SQLiteConnection, shardCount: UInt32
+    ) throws(StoreError) -> Int {
+        var entities: [PersistenceID: EntityRow] = [:]
+        var count = 0
+        for event in events {
+            let id = event.persistenceID
+            let added = try connection.run("add events") { () throws(SQLiteError) -> Result<Int, StoreError> in
+                var entity: EntityRow
+                if let known = entities[id] {
+                    entity = known
+                } else {
+                    entity = try connection.entity(making: id, kind: nil, shardCount: shardCount)
+                }
+                defer { entities[id] = entity }
+                if entity.isErased { return .success(0) }
+                let number = Int64(clamping: event.sequenceNumber.rawValue)
+                if entity.last == 0, number > 1 {
+                    try connection.execute(setFloor, [.integer(entity.id), .integer(number - 1)])
+                    entity.last = number - 1
+                }
+                guard number == entity.last + 1 else {
+                    return .failure(StoreError(.conflict, event, after: SequenceNumber(UInt64(entity.last))))
+                }
+                try connection.insert(event, number: number, of: entity)
+                if let commandID = event.metadata.commandID {
+                    try connection.execute(
+                        upsertCommand,
+                        [
+                            .integer(entity.id), .text(commandID.rawValue), .integer(entity.last), .integer(number),
+                        ])
+                }
+                entity.last = number
+                return .success(1)
+            }
+            count += try added.get()
+        }
+        return count
+    }
+
     private static func make(
         _ change: OperatorChange, on connection: SQLiteConnection, shardCount: UInt32
     ) throws(SQLiteError) -> Int {
         switch change {
+        case .addEvents: return 0  // has errors of its own; see add(_:on:shardCount:)
+        case .recordKind(let kind, let id):
+            return try connection.execute(updateKind, [.text(id.rawValue), .integer(try connection.nameID(kind))])
+        case .addState(let state): return try connection.add(state, shardCount: shardCount)
         case .retireEvents(let id, let number):
             guard let entity = try connection.entity(id), try !isHeld(id, on: connection) else { return 0 }
             let passed = try connection.first(

@@ -1,11 +1,6 @@
 public import EgoCore
 
 extension SQLiteStore {
-    private static let insertEvent = """
-        INSERT INTO ego_events (entity, sequence_number, timestamp, shard, manifest, flags, encryption_key, metadata,
-            unknown_fields, payload)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
-        """
     private static let insertCommand =
         "INSERT INTO ego_commands (entity, command_id, before, after) VALUES (?1, ?2, ?3, ?4)"
 
@@ -49,7 +44,7 @@ extension SQLiteStore {
             var key = SQLiteValue.null
             if !event.encryptionKeyID.isEmpty { key = .integer(try connection.nameID(event.encryptionKeyID)) }
             try connection.execute(
-                insertEvent,
+                SQLiteConnection.insertEvent,
                 [
                     .integer(entity.id), .integer(entity.last + Int64(index) + 1), .time(event.timestamp),
                     .integer(entity.shard), .integer(try connection.nameID(event.manifest)),
@@ -182,12 +177,31 @@ extension SQLiteStore {
 
 extension SQLiteConnection {
     private static let selectHead = "SELECT seq FROM sqlite_sequence WHERE name = 'ego_events'"
+    static let insertEvent = """
+        INSERT INTO ego_events (entity, sequence_number, timestamp, shard, manifest, flags, encryption_key, metadata,
+            unknown_fields, payload)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+        """
     private static let selectCommand =
         "SELECT before, after FROM ego_commands WHERE entity = ?1 AND command_id = ?2"
 
     /// The last position that was ever committed, also of a record that was deleted since.
     func head() throws(SQLiteError) -> Offset {
         Offset(position: Position(try first(Self.selectHead) { $0.integer(0) } ?? 0))
+    }
+
+    /// Writes an event as it is, with a number of the caller's.
+    func insert(_ event: PersistedEvent, number: Int64, of entity: EntityRow) throws(SQLiteError) {
+        var key = SQLiteValue.null
+        if !event.encryptionKeyID.isEmpty { key = .integer(try nameID(event.encryptionKeyID)) }
+        try execute(
+            Self.insertEvent,
+            [
+                .integer(entity.id), .integer(number), .time(event.timestamp), .integer(entity.shard),
+                .integer(try nameID(event.manifest)),
+                .integer(EventFlags(isEncrypted: event.isEncrypted, isDeleted: event.isDeleted).rawValue), key,
+                .bytes(orNull: event.metadata.encoded), .bytes(orNull: event.unknownFields), .blob(event.payload),
+            ])
     }
 
     func command(_ commandID: CommandID, ofEntity entity: Int64) throws(SQLiteError) -> CommandRecord? {

@@ -92,3 +92,33 @@ extension SQLiteStore {
         }
     }
 }
+
+extension SQLiteConnection {
+    private static let addState = """
+        INSERT INTO ego_states (entity, version, timestamp, manifest, metadata, payload)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (entity) DO NOTHING
+        """
+    private static let addCommand = """
+        INSERT INTO ego_commands (entity, command_id, before, after) VALUES (?1, ?2, ?3, ?4)
+        ON CONFLICT (entity, command_id) DO NOTHING
+        """
+
+    /// Saves a state with its own version, unless its entity has one or was erased. In a write transaction only.
+    func add(_ state: StoredState, shardCount: UInt32) throws(SQLiteError) -> Int {
+        let entity = try entity(making: state.persistenceID, kind: nil, shardCount: shardCount)
+        if entity.isErased { return 0 }
+        let added = try execute(
+            Self.addState,
+            [
+                .integer(entity.id), .sequence(state.version), .time(state.timestamp),
+                .integer(try nameID(state.manifest)), .bytes(orNull: state.metadata.encoded), .blob(state.payload),
+            ])
+        if added == 1, let commandID = state.metadata.commandID {
+            let before = SequenceNumber(max(state.version.rawValue, 1) - 1)
+            try execute(
+                Self.addCommand,
+                [.integer(entity.id), .text(commandID.rawValue), .sequence(before), .sequence(state.version)])
+        }
+        return added
+    }
+}

@@ -19,7 +19,7 @@ public enum StoreCall: String, Sendable, CaseIterable {
     case offsets, projections, commitOffset, forgetOffsets
     case addKey, key, keys, rewrap, destroyKeys
     case metadata, entities, statistics, commitChanges, acquireLease, renewLease, releaseLease, leases
-    case job, jobs, audit, tombstone, holds
+    case job, jobs, audit, tombstone, holds, flaws
 
     /// Whether the call changes the store.
     public var isWrite: Bool {
@@ -193,6 +193,10 @@ extension ForwardingStore {
 
     public func holds() async throws(StoreError) -> [LegalHold] {
         try await forward(.holds) { () async throws(StoreError) in try await base.holds() }
+    }
+
+    public func flaws(isThorough: Bool) async throws(StoreError) -> [StorageFlaw] {
+        try await forward(.flaws) { () async throws(StoreError) in try await base.flaws(isThorough: isThorough) }
     }
 
     public func close() async { await base.close() }

@@ -132,20 +132,75 @@ extension InMemoryStore: OperatorStore {
                     current.lease.generation == lease.generation
                 else { throw StoreError(.fenced, "the lease on \(lease.name) was lost") }
             }
-            return changes.map { make($0, &state) }
+            // Only added events can fail; then nothing of the group may stay.
+            let isSafe = changes.allSatisfy { change in
+                if case .addEvents = change { return false }
+                return true
+            }
+            if isSafe { return try changes.map { (change) throws(StoreError) in try make(change, &state) } }
+            var copy = state
+            let counts = try changes.map { (change) throws(StoreError) in try make(change, &copy) }
+            state = copy
+            return counts
         }
     }
 
-    private func make(_ change: OperatorChange, _ state: inout State) -> Int {
+    private func add(_ event: PersistedEvent, _ state: inout State) throws(StoreError) -> Int {
+        let id = event.persistenceID
+        var entity = entity(making: id, kind: nil, &state)
+        defer { state.entities[id] = entity }
+        if entity.tombstone != nil { return 0 }
+        let number = event.sequenceNumber
+        if entity.last == .zero, number > .zero {
+            entity.floor = SequenceNumber(number.rawValue - 1)
+            entity.last = entity.floor
+        }
+        guard number == entity.last.next else { throw StoreError(.conflict, event, after: entity.last) }
+        var stored = event
+        stored.offset = Offset(position: Position(Int64(state.journal.count) + 1))
+        stored.shard = entity.shard
+        entity.journal.append(state.journal.count)
+        state.journal.append(stored)
+        if let commandID = event.metadata.commandID {
+            let before = entity.commands[commandID]?.before ?? entity.last
+            entity.commands[commandID] = CommandRecord(commandID: commandID, before: before, after: number)
+        }
+        entity.last = number
+        return 1
+    }
+
+    private func make(_ change: OperatorChange, _ state: inout State) throws(StoreError) -> Int {
         switch change {
+        case .addEvents(let events):
+            var count = 0
+            for event in events { count += try add(event, &state) }
+            return count
+        case .recordKind(let kind, let id):
+            guard state.entities[id] != nil, state.entities[id]?.kind == nil else { return 0 }
+            state.entities[id]?.kind = kind
+            return 1
+        case .addState(let stored):
+            let id = stored.persistenceID
+            var entity = entity(making: id, kind: nil, &state)
+            if entity.state != nil || entity.tombstone != nil { return 0 }
+            var stored = stored
+            stored.shard = entity.shard
+            entity.state = stored
+            if let commandID = stored.metadata.commandID {
+                entity.commands[commandID] = CommandRecord(
+                    commandID: commandID, before: SequenceNumber(max(stored.version.rawValue, 1) - 1),
+                    after: stored.version)
+            }
+            state.entities[id] = entity
+            return 1
         case .retireEvents(let id, let number):
             guard let entity = state.entities[id], state.holds[id] == nil else { return 0 }
             let slowest = state.offsets.values.compactMap { $0[entity.shard]?.offset }.min()
             let passed = entity.journal.compactMap { state.journal[$0] }
                 .last { $0.sequenceNumber <= number && (slowest == nil || $0.offset <= slowest ?? .start) }
-            return make(.deleteEvents(of: id, through: passed?.sequenceNumber ?? .zero), &state)
+            return try make(.deleteEvents(of: id, through: passed?.sequenceNumber ?? .zero), &state)
         case .retireSnapshots(let id, let number):
-            return state.holds[id] == nil ? make(.deleteSnapshots(of: id, through: number), &state) : 0
+            return state.holds[id] == nil ? try make(.deleteSnapshots(of: id, through: number), &state) : 0
         case .deleteEvents(let id, let number):
             guard var entity = state.entities[id] else { return 0 }
             let through = min(number, entity.last)
@@ -251,6 +306,10 @@ extension InMemoryStore: OperatorStore {
 
     public func holds() async throws(StoreError) -> [LegalHold] {
         try locked { state in state.holds.values.sorted { $0.persistenceID < $1.persistenceID } }
+    }
+
+    public func flaws(isThorough: Bool) async throws(StoreError) -> [StorageFlaw] {
+        try locked { _ in [] }
     }
 }
 

@@ -13,6 +13,17 @@ public enum OperatorChange: Sendable {
     case deleteSnapshots(of: PersistenceID, through: SequenceNumber)
     /// Saves a snapshot, replacing one at the same number.
     case saveSnapshot(StoredSnapshot)
+    /// Adds events with their own numbers, timestamps and metadata, as an import does; positions are the store's to give.
+    /// Each has to follow its entity's last event. The first event of an entity may have any number: what came before it
+    /// counts as deleted (law 6). Events of an erased entity are left out.
+    ///
+    /// When one does not follow, the whole commit fails with ``StoreError/Code/conflict``. Command IDs in the metadata are
+    /// remembered (law 7).
+    case addEvents([PersistedEvent])
+    /// Records the entity's kind, where it is known and has none.
+    case recordKind(String, of: PersistenceID)
+    /// Saves a durable state with its own version, unless the entity has one, or was erased.
+    case addState(StoredState)
     /// Deletes the entity's durable state.
     case deleteState(of: PersistenceID)
     /// Marks an entity as erased: no append, snapshot or state of it is accepted any more, and its remembered command

@@ -48,6 +48,28 @@ public protocol OperatorStore: Sendable {
 
     /// Legal holds, ascending by persistence ID.
     func holds() async throws(StoreError) -> [LegalHold]
+
+    /// What is wrong with the storage itself, below the level of records; empty when nothing is.
+    ///
+    /// - Parameter isThorough: whether every page of it is read, which takes as long as reading the whole store.
+    func flaws(isThorough: Bool) async throws(StoreError) -> [StorageFlaw]
+}
+
+/// Something wrong with a store's tables, indexes or files.
+public struct StorageFlaw: Sendable, Hashable {
+    /// What it is about, as the name of a table.
+    public var subject: String
+    /// What is wrong, in a sentence.
+    public var message: String
+    /// What to do about it.
+    public var remedy: String
+
+    /// A flaw with the given parts.
+    public init(subject: String, message: String, remedy: String) {
+        self.subject = subject
+        self.message = message
+        self.remedy = remedy
+    }
 }
 
 /// What a store is.

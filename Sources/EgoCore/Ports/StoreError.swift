@@ -7,7 +7,7 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         private enum Value: String {  // the names are stable: tests and logs show them
             case unavailable, busy, notFound, notAStore, isDirectory, notInitialized, newerSchema, readOnly
-            case permission, full, io, corrupt, leaseHeld, fenced, invalid, closed, cancelled
+            case permission, full, io, corrupt, conflict, leaseHeld, fenced, invalid, closed, cancelled
         }
 
         private let value: Value
@@ -36,6 +36,8 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
         public static let io = Code(value: .io)
         /// The database, or a record in it, is damaged.
         public static let corrupt = Code(value: .corrupt)
+        /// A record is there already, or the one before it is not; nothing was changed.
+        public static let conflict = Code(value: .conflict)
         /// Another owner holds the lease; nothing was changed.
         public static let leaseHeld = Code(value: .leaseHeld)
         /// The lease or generation that guarded this write was lost; nothing was changed.
@@ -68,4 +70,14 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
     }
 
     public var description: String { message }
+
+    /// The error of an event that does not follow its entity's last one.
+    package init(_ code: Code, _ event: PersistedEvent, after last: SequenceNumber) {
+        let number = event.sequenceNumber
+        self.init(
+            code,
+            number <= last
+                ? "\(event.persistenceID.rawValue) has an event \(number) already"
+                : "event \(number) of \(event.persistenceID.rawValue) does not follow its last one, \(last)")
+    }
 }
