@@ -26,7 +26,7 @@ let package = Package(
         .target(name: "Ego", dependencies: ["EgoCore", .protobuf, .logging]),
         .target(name: "EgoSQLite", dependencies: ["CSQLite", "EgoCore"]),
         .target(name: "EgoTestKit", dependencies: ["Ego", "EgoCore", .protobuf]),
-        .target(name: "EgoOperations", dependencies: ["Ego", "EgoCore", .protobuf]),
+        .target(name: "EgoOperations", dependencies: ["Ego", "EgoCore", .crypto, .protobuf]),
         .target(name: "CommandLineKit"),
         .target(
             name: "EgoCommands",

@@ -187,11 +187,13 @@ public struct Replay: Sendable {
             guard let final = snapshots.last else { break }
             for snapshot in snapshots {
                 let number = snapshot.sequenceNumber
-                func mismatch(_ message: String) {
-                    mismatches.append(SnapshotMismatch(persistenceID: id, sequenceNumber: number, message: message))
+                func mismatch(_ message: String, isAhead: Bool = false) {
+                    mismatches.append(
+                        SnapshotMismatch(
+                            persistenceID: id, sequenceNumber: number, message: message, isAhead: isAhead))
                 }
                 if number > record.stream.last {
-                    mismatch("the snapshot is ahead of the last event, \(record.stream.last)")
+                    mismatch("the snapshot is ahead of the last event, \(record.stream.last)", isAhead: true)
                     continue
                 }
                 if number < fold.sequenceNumber { continue }  // its events were deleted; there is nothing to compare
@@ -273,4 +275,6 @@ public struct SnapshotMismatch: Sendable, Hashable {
     public var sequenceNumber: SequenceNumber
     /// What is wrong.
     public var message: String
+    /// Whether the snapshot is ahead of the entity's last event.
+    public var isAhead = false
 }

@@ -1,0 +1,306 @@
+public import EgoCore
+
+/// Checks the whole of a store, or some entities of it: storage, journal, snapshots, offsets and audit log.
+///
+/// Reads everything in pages; memory does not grow with the store.
+public actor Verification {
+    /// Something wrong, and what to do about it.
+    public struct Finding: Sendable, Hashable {
+        /// What is wrong.
+        public enum Kind: String, Sendable, CaseIterable {
+            case storage
+            case sequenceGap = "sequence_gap"
+            case positionOrder = "position_order"
+            case undecodablePayload = "undecodable_payload"
+            case unknownType = "unknown_type"
+            case orphanSnapshot = "orphan_snapshot"
+            case snapshotMismatch = "snapshot_mismatch"
+            case snapshotAhead = "snapshot_ahead"
+            case offsetAheadOfHead = "offset_ahead_of_head"
+            case auditChain = "audit_chain"
+        }
+
+        /// What is wrong.
+        public var kind: Kind
+        /// The entity, or the projection of an offset; nil where it is about the whole store.
+        public var id: String?
+        /// The event, snapshot or audit record; nil where there is none.
+        public var sequenceNumber: UInt64?
+        /// What is wrong, in a sentence.
+        public var message: String
+        /// What to do about it.
+        public var remedy: String
+    }
+
+    /// How much was looked at.
+    public struct Checked: Sendable, Hashable {
+        /// Entities.
+        public var entities = 0
+        /// Events.
+        public var events = 0
+        /// Snapshots.
+        public var snapshots = 0
+        /// Committed offsets.
+        public var offsets = 0
+        /// Records of the audit log.
+        public var auditRecords = 0
+    }
+
+    private enum Stage { case storage, entities, offsets, audit, done }
+
+    private let store: any Store
+    private let domain: Domain
+    private let page: PageLimit
+    private let progress: @Sendable (Int) -> Void
+    private var stage: Stage
+    private var waiting: [PersistenceID]
+    private let isWhole: Bool
+    private var after: PersistenceID?
+    private var found: [Finding] = []
+    /// How much was looked at so far.
+    public private(set) var checked = Checked()
+    /// How many findings there were so far.
+    public private(set) var findings = 0
+    /// Entities whose snapshots could not be compared, because no behavior is there for them.
+    public private(set) var unfolded = 0
+
+    /// A check.
+    ///
+    /// - Parameters:
+    ///   - ids: the entities to look at, and nothing else; empty for the whole store.
+    ///   - progress: called with the number of events so far.
+    public init(
+        store: any Store, domain: Domain, ids: [PersistenceID] = [], page: PageLimit = .standard,
+        progress: @escaping @Sendable (Int) -> Void = { _ in }
+    ) {
+        self.store = store
+        self.domain = domain
+        self.page = page
+        self.progress = progress
+        self.waiting = ids
+        self.isWhole = ids.isEmpty
+        self.stage = ids.isEmpty ? .storage : .entities
+    }
+
+    /// The next findings; nil when everything was looked at.
+    ///
+    /// - Throws: `StoreError` when the store cannot be read at all, ``OperationError/Code/notFound`` for an entity that
+    ///   was named and is not there, `CancellationError` between entities.
+    public func nextPage() async throws -> [Finding]? {
+        while stage != .done {
+            try Task.checkCancellation()
+            try await step()
+            if !found.isEmpty {
+                defer { found = [] }
+                findings += found.count
+                return found
+            }
+        }
+        return nil
+    }
+
+    private func step() async throws {
+        switch stage {
+        case .storage:
+            found += try await store.flaws(isThorough: true).map { flaw in
+                Finding(kind: .storage, message: flaw.message, remedy: flaw.remedy)
+            }
+            stage = .entities
+        case .entities:
+            if waiting.isEmpty, isWhole { try await fetch() }
+            if waiting.isEmpty {
+                stage = isWhole ? .offsets : .done
+            } else {
+                try await check(waiting.removeFirst())
+            }
+        case .offsets:
+            try await checkOffsets()
+            stage = .audit
+        case .audit:
+            let verdict = try await AuditLog(store: store).verify()
+            checked.auditRecords = verdict.records
+            found += verdict.problems.map { problem in
+                Finding(
+                    kind: .auditChain, sequenceNumber: problem.number,
+                    message: "audit record \(problem.number): \(problem.message)",
+                    remedy: "compare with a backup: the log was changed outside of ego")
+            }
+            stage = .done
+        case .done: break
+        }
+    }
+
+    private func fetch() async throws {
+        let entities = try await store.entities(EntityQuery(after: after, limit: 1_000))
+        after = entities.last?.persistenceID ?? after
+        waiting = entities.map(\.persistenceID)
+    }
+
+    // MARK: One entity
+
+    private func check(_ id: PersistenceID) async throws {
+        let record = try await EntityResolver(store: store, domain: domain).existing(id)
+        checked.entities += 1
+        if record.stream.isErased { return }
+        var isReadable = try await checkEvents(of: record)
+        let snapshots = try await checkSnapshots(of: record)
+        if let state = record.state { isReadable = check(state) && isReadable }
+        // Folding what cannot be read would only say the same again.
+        if isReadable, snapshots > 0 { try await compareSnapshots(of: id) }
+    }
+
+    /// Whether all events are there and can be read.
+    private func checkEvents(of record: EntityRecord) async throws -> Bool {
+        let id = record.persistenceID
+        let before = found.count
+        var last = record.stream.floor
+        var position = Offset.start
+        while true {
+            try Task.checkCancellation()
+            let events = try await store.events(of: id, from: last.next, through: .max, limit: page)
+            if events.isEmpty { break }
+            for event in events {
+                let number = event.sequenceNumber
+                if number != last.next {
+                    report(
+                        .sequenceGap, id, number,
+                        last.next.rawValue + 1 == number.rawValue
+                            ? "event \(last.next) is missing"
+                            : "events \(last.next) to \(number.rawValue - 1) are missing",
+                        "restore them from a backup or an export: nothing recorded that they were deleted")
+                }
+                if event.offset <= position {
+                    report(
+                        .positionOrder, id, number,
+                        "its position \(event.offset) is not after that of the event before",
+                        "rebuild the projections; whoever inserted it did not append")
+                }
+                last = number
+                position = event.offset
+                check(event)
+            }
+            checked.events += events.count
+            progress(checked.events)
+        }
+        if last < record.stream.last {
+            report(
+                .sequenceGap, id, record.stream.last,
+                "its last events, \(last.next) to \(record.stream.last), are missing",
+                "restore them from a backup or an export")
+        }
+        return found.count == before
+    }
+
+    private func check(_ event: PersistedEvent) {
+        let (id, number) = (event.persistenceID, event.sequenceNumber)
+        do throws(PayloadError) {
+            if event.isEncrypted {
+                _ = try AnyPayload(serialized: event.payload)
+            } else if domain.kinds.isEmpty {
+                _ = try AnyPayload(serialized: event.payload)
+            } else {
+                _ = try domain.messages.decode(try domain.reader.payload(of: event))
+            }
+        } catch {
+            if case .unknownType(let type) = error {
+                report(
+                    .unknownType, id, number, "the domain knows no message \(type)",
+                    "link the domain that wrote it, or add an event adapter for it")
+            } else {
+                report(
+                    .undecodablePayload, id, number, "\(error)",
+                    "restore the event from a backup or an export")
+            }
+        }
+    }
+
+    /// Whether the durable state can be read.
+    private func check(_ state: StoredState) -> Bool {
+        do throws(PayloadError) {
+            let payload = try AnyPayload(serialized: state.payload)
+            if !domain.kinds.isEmpty { _ = try domain.messages.decode(payload) }
+            return true
+        } catch {
+            let isUnknown = if case .unknownType = error { true } else { false }
+            report(
+                isUnknown ? .unknownType : .undecodablePayload, state.persistenceID, state.version,
+                "its durable state: \(error)",
+                isUnknown ? "link the domain that wrote it" : "restore the state from a backup or an export")
+            return false
+        }
+    }
+
+    /// Looks at what snapshots there are; returns how many can be compared with a fold.
+    private func checkSnapshots(of record: EntityRecord) async throws -> Int {
+        let id = record.persistenceID
+        var next = SequenceNumber.zero
+        var count = 0
+        while true {
+            let snapshots = try await store.snapshots(of: id, from: next, limit: page)
+            guard let final = snapshots.last else { return count }
+            for snapshot in snapshots {
+                let number = snapshot.sequenceNumber
+                if record.stream.last == .zero {
+                    report(
+                        .orphanSnapshot, id, number, "there is a snapshot, but never was an event",
+                        "delete it: ego snapshot delete")
+                } else if number > record.stream.last {
+                    report(
+                        .snapshotAhead, id, number, "the snapshot is ahead of the last event, \(record.stream.last)",
+                        "delete it: ego snapshot delete")
+                } else {
+                    count += 1
+                }
+            }
+            checked.snapshots += snapshots.count
+            next = final.sequenceNumber.next
+        }
+    }
+
+    private func compareSnapshots(of id: PersistenceID) async throws {
+        if domain.kinds.isEmpty {
+            unfolded += 1
+            return
+        }
+        do {
+            for mismatch in try await Replay(store: store, domain: domain, page: page).verify(id)
+            where !mismatch.isAhead {
+                report(
+                    .snapshotMismatch, id, mismatch.sequenceNumber, mismatch.message,
+                    "delete it, ego snapshot delete, unless the behavior has changed on purpose")
+            }
+        } catch let error as DomainError {
+            if case .noBehavior = error { unfolded += 1 } else { throw error }
+        } catch let error as OperationError where error.code == .data {
+            report(.sequenceGap, id, nil, error.message, "restore the events or a snapshot from a backup")
+        } catch let error as FoldError {
+            report(.undecodablePayload, id, nil, "\(error)", "restore the event from a backup or an export")
+        }
+    }
+
+    // MARK: Offsets
+
+    private func checkOffsets() async throws {
+        for projection in try await store.projections() {
+            let offsets = try await store.offsets(of: projection)
+            let head = try await store.head()  // after the offsets: what is committed meanwhile moves it on
+            checked.offsets += offsets.count
+            for committed in offsets where committed.offset > head {
+                found.append(
+                    Finding(
+                        kind: .offsetAheadOfHead, id: projection,
+                        message: "projection \(projection), shard \(committed.shard.rawValue): "
+                            + "the offset \(committed.offset) is past the head, \(head)",
+                        remedy: "it will miss events: rebuild it, or reset it to the head"))
+            }
+        }
+    }
+
+    private func report(
+        _ kind: Finding.Kind, _ id: PersistenceID, _ number: SequenceNumber?, _ message: String, _ remedy: String
+    ) {
+        found.append(
+            Finding(
+                kind: kind, id: id.rawValue, sequenceNumber: number?.rawValue, message: message, remedy: remedy))
+    }
+}
