@@ -18,8 +18,16 @@ public struct Command<Context: Sendable>: Sendable {
     public let examples: [Example]
     /// How it may end, besides ``ExitCode/ok``, ``ExitCode/usage`` and ``ExitCode/io``.
     public let exitCodes: [ExitCode]
-    /// The commands below it; a command that has any does nothing by itself.
+    /// What its output holds; a command below another has the same.
+    public let output: OutputSchema
+    /// The columns of its tables, for `--columns`.
+    public let columns: [Column]
+    /// The commands below it. A first word that names one of them is that command, and not an operand.
     public let subcommands: [Command]
+    /// Whether it does something without one of the commands below it.
+    public let isRunnable: Bool
+    /// Whether help and the manual leave it out: for programs only.
+    public let isHidden: Bool
 
     /// Turns what was parsed into a run.
     let prepare: @Sendable (ParsedWords) throws(UsageError) -> Run
@@ -29,20 +37,25 @@ public struct Command<Context: Sendable>: Sendable {
 
     /// A command with options of its own.
     public init<Options: Sendable>(
-        _ name: String, aliases: [String] = [], summary: String, discussion: [Prose] = [],
-        options: @escaping @Sendable () -> Options, flags: [Flag<Options>] = [], operands: [Operand<Options>] = [],
-        examples: [Example], exitCodes: [ExitCode] = [],
+        _ name: String, aliases: [String] = [], summary: String, discussion: [Prose] = [], output: OutputSchema,
+        columns: [Column] = [], options: @escaping @Sendable () -> Options, flags: [Flag<Options>] = [],
+        operands: [Operand<Options>] = [], examples: [Example], exitCodes: [ExitCode] = [],
+        subcommands: [Command] = [], isHidden: Bool = false,
         run: @escaping @Sendable (Options, Context) async throws -> CommandOutput
     ) {
         self.name = name
         self.aliases = aliases
         self.summary = summary
         self.discussion = discussion
+        self.output = output
+        self.columns = columns
         self.flags = flags.map(\.definition)
         self.operands = operands.map(\.definition)
         self.examples = examples
         self.exitCodes = exitCodes
-        self.subcommands = []
+        self.subcommands = subcommands
+        self.isRunnable = true
+        self.isHidden = isHidden
         self.prepare = { (words) throws(UsageError) in
             var options = options()
             try words.apply(flags, to: &options)
@@ -53,16 +66,22 @@ public struct Command<Context: Sendable>: Sendable {
     }
 
     /// A command that only groups others.
-    public init(_ name: String, summary: String, discussion: [Prose] = [], subcommands: [Command]) {
+    public init(
+        _ name: String, summary: String, discussion: [Prose] = [], output: OutputSchema, subcommands: [Command]
+    ) {
         self.name = name
         self.aliases = []
         self.summary = summary
         self.discussion = discussion
+        self.output = output
+        self.columns = []
         self.flags = []
         self.operands = []
-        self.examples = subcommands.flatMap(\.examples)
+        self.examples = subcommands.compactMap(\.examples.first)
         self.exitCodes = []
         self.subcommands = subcommands
+        self.isRunnable = false
+        self.isHidden = false
         let names = subcommands.map(\.name)
         self.prepare = { (_) throws(UsageError) in
             throw UsageError("a subcommand is missing", subject: name, hint: "one of \(names.joined(separator: ", "))")

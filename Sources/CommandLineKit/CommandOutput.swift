@@ -1,7 +1,5 @@
 /// What a command gives: one value, whatever format it is shown in. A command never prints by itself.
 public struct CommandOutput: Sendable {
-    /// The name and version of the value's form, as `ego.entities/1`.
-    public var schema: String
     /// Fields that are known before the records.
     public var fields: [OutputValue.Field]
     /// The list that the value holds; nil when it holds none.
@@ -10,6 +8,8 @@ public struct CommandOutput: Sendable {
     public var showsFields: Bool
     /// Text that a person reads instead of a table, such as help. Nil for none.
     public var text: String?
+    /// Writes what is neither value nor text, such as an export; nothing else is written to standard output then.
+    public var stream: (@Sendable (any OutputSink) async throws -> Void)?
     /// Called once after the last record.
     public var finish: @Sendable () async throws -> Completion
 
@@ -38,10 +38,9 @@ public struct CommandOutput: Sendable {
 
     /// An output with the given parts.
     public init(
-        schema: String, fields: [OutputValue.Field] = [], records: RecordList? = nil, showsFields: Bool = false,
+        fields: [OutputValue.Field] = [], records: RecordList? = nil, showsFields: Bool = false,
         text: String? = nil, finish: @escaping @Sendable () async throws -> Completion = { Completion() }
     ) {
-        self.schema = schema
         self.fields = fields
         self.records = records
         self.showsFields = showsFields
@@ -93,15 +92,33 @@ public struct Column: Sendable, Hashable {
     public var alignment: Alignment
     /// Whether it is shown without being asked for.
     public var isDefault: Bool
+    /// How it gives way when the terminal is too narrow.
+    public var shortening: Shortening
+
+    /// How a column gives way when the terminal is too narrow.
+    public enum Shortening: Sendable, Hashable {
+        /// Not at all: numbers, times, and what the user asked for in full.
+        case never(asked: Bool)
+        /// In the middle: IDs, of which the start says what they are and the end which one.
+        case middle
+        /// The package first: names of protobuf types.
+        case package
+        /// At the end.
+        case end
+    }
 
     /// Where the text of a column stands.
     public enum Alignment: Sendable {
         case left, right
     }
 
-    /// A column of a field.
-    public init(_ name: String, _ alignment: Alignment = .left, title: String? = nil, isDefault: Bool = true) {
+    /// A column of a field. One that stands right is not shortened, any other at its end, unless told otherwise.
+    public init(
+        _ name: String, _ alignment: Alignment = .left, title: String? = nil, isDefault: Bool = true,
+        shortening: Shortening? = nil
+    ) {
         self.name = name
+        self.shortening = shortening ?? (alignment == .right ? .never(asked: false) : .end)
         self.title = title ?? name.uppercased().replacing("_", with: " ")
         self.alignment = alignment
         self.isDefault = isDefault

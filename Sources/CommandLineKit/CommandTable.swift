@@ -8,13 +8,21 @@ public struct CommandTable<Global: Sendable, Context: Sendable>: Sendable {
     public let globalFlags: [Flag<Global>]
     /// The commands, in the order in which help shows them.
     public let commands: [Command<Context>]
+    /// What the manual tells beside flags and commands; made when somebody asks for it.
+    public var manual: Manual { makeManual() }
+
+    private let makeManual: @Sendable () -> Manual
 
     /// A table with the given parts.
-    public init(program: String, summary: String, globalFlags: [Flag<Global>], commands: [Command<Context>]) {
+    public init(
+        program: String, summary: String, globalFlags: [Flag<Global>], commands: [Command<Context>],
+        manual: @escaping @Sendable () -> Manual = { Manual() }
+    ) {
         self.program = program
         self.summary = summary
         self.globalFlags = globalFlags
         self.commands = commands
+        self.makeManual = manual
     }
 
     /// The command of a path, such as `["snapshot", "list"]`.
@@ -31,10 +39,13 @@ public struct CommandTable<Global: Sendable, Context: Sendable>: Sendable {
         return found
     }
 
-    /// Every command with its path, parents before children.
+    /// What the output of the command of a path holds.
+    public func output(of path: [String]) -> OutputSchema? { path.first.flatMap { command(at: [$0])?.output } }
+
+    /// Every command with its path, parents before children; hidden ones are left out.
     public var allCommands: [(path: [String], command: Command<Context>)] {
         func below(_ path: [String], _ commands: [Command<Context>]) -> [(path: [String], command: Command<Context>)] {
-            commands.flatMap { command in
+            commands.filter { !$0.isHidden }.flatMap { command in
                 [(path + [command.name], command)] + below(path + [command.name], command.subcommands)
             }
         }
@@ -50,6 +61,7 @@ public struct CommandTable<Global: Sendable, Context: Sendable>: Sendable {
         }
         check(summary, program)
         let globals = globalFlags.map(\.definition)
+        let manual = manual
         for (path, command) in allCommands {
             let what = path.joined(separator: " ")
             check(command.summary, what)
@@ -63,6 +75,10 @@ public struct CommandTable<Global: Sendable, Context: Sendable>: Sendable {
             for inline in command.discussion.flatMap(\.inlines) {
                 switch inline {
                 case .text: break
+                case .page(let name, _):
+                    if !manual.topics.contains(where: { $0.name == name }) {
+                        problems.append("\(what): no page \(name)")
+                    }
                 case .flag(let name):
                     if !flags.contains(where: { $0.long == name }) { problems.append("\(what): no flag \(name)") }
                 case .command(let reference):
@@ -71,6 +87,8 @@ public struct CommandTable<Global: Sendable, Context: Sendable>: Sendable {
                     }
                 }
             }
+            let own = [command.output.name, self.command(at: [path[0]])?.output.name ?? ""]
+            if own[0] != own[1] { problems.append("\(what): its output is not that of \(path[0])") }
             let open = command.operands.dropLast().filter { $0.arity != .one }
             if !open.isEmpty { problems.append("\(what): only the last operand may be optional") }
             let siblings = path.count == 1 ? commands : self.command(at: path.dropLast())?.subcommands ?? []

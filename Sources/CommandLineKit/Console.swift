@@ -20,16 +20,20 @@ public struct Console: Sendable {
     public var errorsAreTerminal: Bool
     /// Whether the input is a terminal.
     public var inputIsTerminal: Bool
-    /// All of standard input; nil when it is closed.
-    public var readInput: @Sendable () -> [UInt8]?
-    /// The columns of the terminal, asked each time; nil when there is none.
-    public var columns: @Sendable () -> Int?
+    /// The next bytes of standard input, as many as there are; empty at its end, nil when it is closed or cannot be read.
+    public var readBlock: @Sendable () -> [UInt8]?
+    /// A line from the user at the terminal, without its end; nil at the end of input or when there is no terminal.
+    public var readAnswer: @Sendable () -> String?
+    /// The size of the terminal, asked each time; nil when there is none.
+    public var terminalSize: @Sendable () -> TerminalSize?
 
     /// A console with the given parts.
     public init(
         output: any OutputSink, errors: any OutputSink, environment: [String: String], outputIsTerminal: Bool = false,
         errorsAreTerminal: Bool = false, inputIsTerminal: Bool = false,
-        readInput: @escaping @Sendable () -> [UInt8]? = { nil }, columns: @escaping @Sendable () -> Int? = { nil }
+        readBlock: @escaping @Sendable () -> [UInt8]? = { nil },
+        readAnswer: @escaping @Sendable () -> String? = { nil },
+        terminalSize: @escaping @Sendable () -> TerminalSize? = { nil }
     ) {
         self.output = output
         self.errors = errors
@@ -37,9 +41,23 @@ public struct Console: Sendable {
         self.outputIsTerminal = outputIsTerminal
         self.errorsAreTerminal = errorsAreTerminal
         self.inputIsTerminal = inputIsTerminal
-        self.readInput = readInput
-        self.columns = columns
+        self.readBlock = readBlock
+        self.readAnswer = readAnswer
+        self.terminalSize = terminalSize
     }
+
+    /// All of standard input; nil when it is closed or cannot be read.
+    public func readInput() -> [UInt8]? {
+        var bytes: [UInt8] = []
+        while let block = readBlock() {
+            if block.isEmpty { return bytes }
+            bytes += block
+        }
+        return nil
+    }
+
+    /// The columns of the terminal; nil when there is none.
+    public func columns() -> Int? { terminalSize()?.columns }
 
     /// The process's own streams and terminal.
     ///
@@ -50,39 +68,55 @@ public struct Console: Sendable {
             guard fcntl(descriptor, F_GETFD) < 0 else { return false }
             return open("/dev/null", O_RDWR) >= 0
         }
+        let errors = StatusLine(on: FileDescriptorSink(2))
+        var output: any OutputSink = FileDescriptorSink(1)
+        if closed.contains(1) {
+            output = ClosedSink()
+        } else if isatty(1) == 1 {
+            output = AboveStatusLine(output, errors)
+        }
         return Console(
-            output: closed.contains(1) ? ClosedSink() : FileDescriptorSink(1), errors: FileDescriptorSink(2),
-            environment: environment,
+            output: output, errors: errors, environment: environment,
             outputIsTerminal: isatty(1) == 1, errorsAreTerminal: isatty(2) == 1, inputIsTerminal: isatty(0) == 1,
-            readInput: {
+            readBlock: {
                 if closed.contains(0) { return nil }
-                var bytes: [UInt8] = []
                 var buffer = [UInt8](repeating: 0, count: 65_536)
                 while true {
                     let count = read(0, &buffer, buffer.count)
-                    if count == 0 { return bytes }
-                    if count < 0 {
-                        if errno == EINTR { continue }
-                        return nil
-                    }
-                    bytes += buffer[..<count]
+                    if count >= 0 { return Array(buffer[..<count]) }
+                    if errno != EINTR { return nil }
                 }
             },
-            columns: {
+            readAnswer: { readLine(strippingNewline: true) },
+            terminalSize: {
                 var size = winsize()
                 for descriptor: Int32 in [1, 2] where ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
                 {
-                    return Int(size.ws_col)
+                    return TerminalSize(columns: Int(size.ws_col), rows: Int(size.ws_row))
                 }
-                return environment["COLUMNS"].flatMap { Int($0) }
+                return environment["COLUMNS"].flatMap { Int($0) }.map { TerminalSize(columns: $0, rows: 24) }
             })
+    }
+}
+
+/// The size of a terminal, in characters.
+public struct TerminalSize: Sendable, Hashable {
+    /// From left to right.
+    public var columns: Int
+    /// From top to bottom.
+    public var rows: Int
+
+    /// A size.
+    public init(columns: Int, rows: Int) {
+        self.columns = columns
+        self.rows = rows
     }
 }
 
 /// Takes bytes.
 public protocol OutputSink: Sendable {
     /// Takes bytes; they may stay in a buffer until ``flush()``.
-    func write(_ text: String) throws(OutputError)
+    func write(bytes: some Sequence<UInt8>) throws(OutputError)
 
     /// Lets go of everything that was taken.
     func flush() throws(OutputError)
@@ -92,6 +126,9 @@ public protocol OutputSink: Sendable {
 }
 
 extension OutputSink {
+    /// Takes text, as UTF-8.
+    public func write(_ text: String) throws(OutputError) { try write(bytes: text.utf8) }
+
     /// Nothing is known beforehand.
     public func check() throws(OutputError) {}
 }
@@ -124,9 +161,9 @@ public final class FileDescriptorSink: OutputSink {
         self.descriptor = descriptor
     }
 
-    public func write(_ text: String) throws(OutputError) {
+    public func write(bytes: some Sequence<UInt8>) throws(OutputError) {
         let isFull = buffer.withLock { buffer in
-            buffer.append(contentsOf: text.utf8)
+            buffer.append(contentsOf: bytes)
             return buffer.count >= Self.blockSize
         }
         if isFull { try flush() }
@@ -167,23 +204,26 @@ private func systemWrite(_ descriptor: Int32, _ bytes: UnsafeRawPointer?, _ coun
 
 /// A standard stream that was closed before the program began.
 private struct ClosedSink: OutputSink {
-    func write(_ text: String) throws(OutputError) { throw .failed(errno: EBADF) }
+    func write(bytes: some Sequence<UInt8>) throws(OutputError) { throw .failed(errno: EBADF) }
     func flush() throws(OutputError) {}
     func check() throws(OutputError) { throw .failed(errno: EBADF) }
 }
 
 /// Keeps what is written, for tests.
 public final class MemorySink: OutputSink {
-    private let buffer = Mutex("")
+    private let buffer = Mutex<[UInt8]>([])
 
     /// An empty sink.
     public init() {}
 
     /// What was written.
-    public var text: String { buffer.withLock { $0 } }
+    public var text: String { String(decoding: bytes, as: UTF8.self) }
 
-    public func write(_ text: String) throws(OutputError) {
-        buffer.withLock { $0 += text }
+    /// What was written, byte for byte.
+    public var bytes: [UInt8] { buffer.withLock { $0 } }
+
+    public func write(bytes: some Sequence<UInt8>) throws(OutputError) {
+        buffer.withLock { $0.append(contentsOf: bytes) }
     }
 
     public func flush() throws(OutputError) {}

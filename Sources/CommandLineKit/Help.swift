@@ -2,7 +2,7 @@ extension CommandTable {
     /// The overview of all commands.
     public func overview(width: Int) -> String {
         var text = "\(program): \(summary)\n\nUsage: \(program) [flags] COMMAND [...]\n\nCommands:\n"
-        text += Self.columns(commands.map { ($0.name, $0.summary) }, width)
+        text += Self.columns(commands.filter { !$0.isHidden }.map { ($0.name, $0.summary) }, width)
         text += "\nFlags of every command:\n" + Self.columns(globalFlags.map { Self.row($0.definition) }, width)
         text += "\n\(program) COMMAND -h tells more about one, \(program) COMMAND --help everything.\n"
         return text
@@ -23,19 +23,28 @@ extension CommandTable {
         let operands = command.operands.map { ($0.placeholder, $0.summary) }
         if !operands.isEmpty { text += "\nArguments:\n" + Self.columns(operands, width) }
         if !command.flags.isEmpty { text += "\nFlags:\n" + Self.columns(command.flags.map(Self.row), width) }
+        if request == .long, !command.columns.isEmpty {
+            text +=
+                "\nColumns:\n"
+                + Self.wrapped(
+                    command.columns.map(\.name).joined(separator: ", "), width, first: "  ", rest: "  ")
+        }
         guard request == .long else {
             return text + "\n\(name) --help tells more, with examples and exit codes.\n"
         }
         text += "\nFlags of every command:\n" + Self.columns(globalFlags.map { Self.row($0.definition) }, width)
         text += "\nExamples:\n"
-        for example in command.examples { text += "  # \(example.summary)\n  \(program) \(example.arguments)\n" }
+        for example in command.examples {
+            text += Self.wrapped(example.summary, width, first: "  # ", rest: "  # ")
+            text += "  \(program) \(example.arguments)\n"
+        }
         let codes = ([ExitCode.ok, .usage, .io] + command.exitCodes).sorted { $0.number < $1.number }
         text += "\nExit codes:\n" + Self.columns(codes.map { (String($0.number), $0.meaning) }, width)
         return text
     }
 
     private func usage(_ command: Command<Context>, _ name: String) -> String {
-        if !command.subcommands.isEmpty { return "\(name) COMMAND [...]" }
+        if !command.isRunnable { return "\(name) COMMAND [...]" }
         let words = command.operands.map { operand in
             switch operand.arity {
             case .one: operand.placeholder
@@ -56,6 +65,8 @@ extension CommandTable {
             items.map { item in
                 Self.wrapped(item.map { $0.plain(program: program) }.joined(), width, first: "  - ", rest: "    ")
             }.joined()
+        case .definitions(let entries):
+            Self.columns(entries.map { ($0.name, $0.text.map { $0.plain(program: program) }.joined()) }, width)
         }
     }
 
@@ -74,7 +85,9 @@ extension CommandTable {
     }
 
     private static func columns(_ rows: [(String, String)], _ width: Int) -> String {
-        let first = min(34, rows.map { TextWidth.columns($0.0) }.max() ?? 0)
+        // On a narrow terminal long names have a line of their own, so that there is room for what is said of them.
+        let limit = width < 70 ? max(8, width / 3) : 34
+        let first = min(limit, rows.map { TextWidth.columns($0.0) }.max() ?? 0)
         let indent = String(repeating: " ", count: first + 4)
         return rows.map { name, text in
             let padding = String(repeating: " ", count: max(0, first - TextWidth.columns(name)))

@@ -62,7 +62,7 @@ extension CommandTable {
             } else if !flagsEnded, word.hasPrefix("-"), word != "-" {
                 try parseShort(word, &rest, &line)
             } else {
-                try parseWord(word, &line)
+                try parseWord(word, flagsEnded: flagsEnded, &line)
             }
         }
         return line
@@ -91,21 +91,33 @@ extension CommandTable {
             + (line.own.operands.isEmpty ? [] : ["--"] + line.own.operands)
     }
 
-    private func parseWord(_ word: String, _ line: inout ParsedLine) throws(UsageError) {
+    private func parseWord(
+        _ word: String, flagsEnded: Bool, _ line: inout ParsedLine
+    ) throws(UsageError) {
         let parent = command(at: line.path)
         let choices = line.path.isEmpty ? commands : parent?.subcommands ?? []
-        if choices.isEmpty {
+        // After a first operand, or after `--`, a word that names a subcommand is an operand like any other.
+        let isOperand =
+            choices.isEmpty || !line.own.operands.isEmpty || (flagsEnded && parent?.operands.isEmpty == false)
+        if !isOperand, let command = choices.first(where: { $0.name == word || $0.aliases.contains(word) }) {
+            // What was given to a command that also does something by itself is not for the one below it.
+            if let flag = line.own.flags.first {
+                throw UsageError(
+                    "it belongs after the subcommand", subject: "--\(flag.long)",
+                    hint: "\(([program] + line.path + [command.name]).joined(separator: " ")) -h lists its flags")
+            }
+            line.path.append(command.name)
+            return
+        }
+        if isOperand || parent?.operands.isEmpty == false {
             line.own.operands.append(word)
             return
         }
-        guard let command = choices.first(where: { $0.name == word || $0.aliases.contains(word) }) else {
-            let known = choices.flatMap { [$0.name] + $0.aliases }
-            let what = line.path.isEmpty ? "command" : "subcommand of \(line.path.joined(separator: " "))"
-            throw UsageError(
-                "unknown \(what)", subject: Escape.shown(word),
-                hint: Suggestion.hint(for: word, among: known) ?? "\(program) help lists all commands")
-        }
-        line.path.append(command.name)
+        let known = choices.filter { !$0.isHidden }.flatMap { [$0.name] + $0.aliases }
+        let what = line.path.isEmpty ? "command" : "subcommand of \(line.path.joined(separator: " "))"
+        throw UsageError(
+            "unknown \(what)", subject: Escape.shown(word),
+            hint: Suggestion.hint(for: word, among: known) ?? "\(program) help lists all commands")
     }
 
     private func parseLong(

@@ -23,73 +23,132 @@ public struct SilentProgress: ProgressReporter {
     public func finish() {}
 }
 
-/// Shows work that takes over a second: as a bar on a terminal, as a line every ten seconds elsewhere.
+/// The form in which progress is shown.
+public enum ProgressStyle: Sendable {
+    /// A bar at the bottom of the terminal.
+    case bar
+    /// A line every ten seconds.
+    case lines
+    /// A JSON object a line, every second.
+    case json
+}
+
+/// Shows work that takes over a second, on the error stream.
 public final class ConsoleProgress: ProgressReporter {
     private struct State {
         var startedAt: ContinuousClock.Instant?
+        /// What was done when the work began: a resumed job does not get its earlier part for free.
+        var doneBefore = 0
         var shownAt: ContinuousClock.Instant?
-        var isDrawn = false
     }
 
     private let console: Console
     private let label: String
-    private let bar: Bool
+    private let style: ProgressStyle
     private let state = Mutex(State())
 
     /// Progress of one piece of work, as `replay`.
-    public init(_ label: String, console: Console, bar: Bool) {
+    public init(_ label: String, console: Console, style: ProgressStyle) {
         self.console = console
         self.label = label
-        self.bar = bar
+        self.style = style
     }
 
     public func report(done: Int, total: Int?, unit: String) {
         let now = ContinuousClock.now
-        let elapsed = state.withLock { state -> Duration? in
+        let shown = state.withLock { state -> (elapsed: Duration, before: Int)? in
             guard let startedAt = state.startedAt else {
                 state.startedAt = now
+                state.doneBefore = done
                 return nil
             }
-            let wait: Duration = bar ? .milliseconds(100) : .seconds(10)
-            let since = state.shownAt.map { now - $0 >= wait } ?? (now - startedAt >= (bar ? .seconds(1) : wait))
-            guard since else { return nil }
+            guard now - (state.shownAt ?? startedAt) >= (state.shownAt == nil ? firstWait : wait) else { return nil }
             state.shownAt = now
-            state.isDrawn = true
-            return now - startedAt
+            return (now - startedAt, state.doneBefore)
         }
-        guard let elapsed else { return }
-        let seconds = max(elapsed / .seconds(1), 0.001)
-        let rate = Double(done) / seconds
-        var text = "\(label): \(done)"
-        var share = ""
-        if let total, total > 0 {
-            text += " of \(total) \(unit), \(Int(rate)) a second"
-            let left = Double(max(0, total - done)) / max(rate, 0.001)
-            text += ", \(Int(left.rounded(.up))) s left"
-            let filled = min(20, done * 20 / total)
-            share = "[" + String(repeating: "#", count: filled) + String(repeating: ".", count: 20 - filled) + "] "
-        } else {
-            text += " \(unit), \(Int(rate)) a second"
-        }
-        if bar {
-            let line = TableLayout.fit(share + text, max(20, (console.columns() ?? 80) - 1))
-            write("\r\u{1b}[K\(line)")
-        } else {
-            write(text + "\n")
+        guard let shown else { return }
+        let report = ProgressReport(
+            label: label, done: done, before: shown.before, total: total, unit: unit, elapsed: shown.elapsed)
+        // Progress that cannot be shown is no reason to stop the work.
+        switch style {
+        case .bar:
+            try? status?.show(TableLayout.fit(report.bar, max(10, (console.columns() ?? 80) - 1)))
+        case .lines: say(report.text)
+        case .json: say(report.json)
         }
     }
 
     public func finish() {
-        let wasDrawn = state.withLock { state in
-            defer { state.isDrawn = false }
-            return state.isDrawn
-        }
-        if bar, wasDrawn { write("\r\u{1b}[K") }
+        if style == .bar { try? status?.show("") }
     }
 
-    private func write(_ text: String) {
-        // Progress that cannot be shown is no reason to stop the work.
-        try? console.errors.write(text)
+    private var status: StatusLine? { console.errors as? StatusLine }
+    private var firstWait: Duration { style == .lines ? wait : .seconds(1) }
+
+    private var wait: Duration {
+        switch style {
+        case .bar: .milliseconds(100)
+        case .lines: .seconds(10)
+        case .json: .seconds(1)
+        }
+    }
+
+    private func say(_ line: String) {
+        try? console.errors.write(line + "\n")
         try? console.errors.flush()
+    }
+}
+
+/// One look at the progress of a piece of work.
+struct ProgressReport {
+    var label: String
+    var done: Int
+    var before: Int
+    var total: Int?
+    var unit: String
+    var elapsed: Duration
+
+    private static let barWidth = 20
+
+    private var perSecond: Double { Double(done - before) / max(elapsed / .seconds(1), 0.001) }
+
+    /// How many seconds are left at the rate so far; nil when nothing is known.
+    private var secondsLeft: Int? {
+        guard let total, total > 0, perSecond > 0 else { return nil }
+        return Int((Double(max(0, total - done)) / perSecond).rounded(.up))
+    }
+
+    var text: String {
+        var text = "\(label): \(done)"
+        if let total, total > 0 { text += " of \(total)" }
+        text += " \(unit), \(Int(perSecond)) a second"
+        if let secondsLeft { text += ", \(Self.span(secondsLeft)) left" }
+        return text
+    }
+
+    var bar: String {
+        guard let total, total > 0 else { return text }
+        let filled = max(0, min(Self.barWidth, done * Self.barWidth / total))
+        return "[" + String(repeating: "#", count: filled) + String(repeating: ".", count: Self.barWidth - filled)
+            + "] "
+            + text
+    }
+
+    var json: String {
+        OutputValue.object([
+            .init("type", .text("progress")), .init("label", .text(label)), .init("done", .number(done)),
+            .init("total", total.map(OutputValue.number) ?? .null), .init("unit", .text(unit)),
+            .init("per_second", .number(Int(perSecond))),
+            .init("eta_seconds", secondsLeft.map(OutputValue.number) ?? .null),
+        ]).json(.rfc3339)
+    }
+
+    /// Seconds as `45 s`, `3 min 20 s` or `2 h 5 min`.
+    static func span(_ seconds: Int) -> String {
+        switch seconds {
+        case ..<60: "\(seconds) s"
+        case ..<3_600: "\(seconds / 60) min \(seconds % 60) s"
+        default: "\(seconds / 3_600) h \(seconds % 3_600 / 60) min"
+        }
     }
 }

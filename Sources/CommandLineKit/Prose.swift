@@ -3,6 +3,8 @@ public enum Prose: Sendable, Hashable, ExpressibleByStringLiteral {
     case paragraph([Inline])
     case code(String)
     case list([[Inline]])
+    /// Names, and what is to be said of each.
+    case definitions([ManualEntry])
 
     public init(stringLiteral value: String) {
         self = .paragraph([.text(value)])
@@ -14,6 +16,7 @@ public enum Prose: Sendable, Hashable, ExpressibleByStringLiteral {
         case .paragraph(let inlines): inlines
         case .code: []
         case .list(let items): items.flatMap(\.self)
+        case .definitions(let entries): entries.flatMap(\.text)
         }
     }
 }
@@ -25,6 +28,8 @@ public enum Inline: Sendable, Hashable, ExpressibleByStringLiteral {
     case flag(String)
     /// Another command, by its path, as `snapshot list`.
     case command(String)
+    /// A page of the manual, as `ego-config` in section 5.
+    case page(String, section: Int)
 
     public init(stringLiteral value: String) {
         self = .text(value)
@@ -35,6 +40,7 @@ public enum Inline: Sendable, Hashable, ExpressibleByStringLiteral {
         case .text(let text): text
         case .flag(let name): "--\(name)"
         case .command(let path): "\(program) \(path)"
+        case .page(let name, let section): "\(name)(\(section))"
         }
     }
 }
@@ -45,10 +51,13 @@ public struct Example: Sendable, Hashable {
     public let arguments: String
     /// What it does, in under 60 characters, without full stop.
     public let summary: String
+    /// How it ends on a store that is in order.
+    public let exitCode: ExitCode
 
     /// An example with its explanation.
-    public init(_ arguments: String, _ summary: String) {
+    public init(_ arguments: String, _ summary: String, exitCode: ExitCode = .ok) {
         self.arguments = arguments
         self.summary = summary
+        self.exitCode = exitCode
     }
 }

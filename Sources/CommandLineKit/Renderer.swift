@@ -13,60 +13,73 @@ public struct Renderer: Sendable {
 
     /// Writes the output; returns how the command ended.
     ///
+    /// - Parameter schema: the name and version of the output's form, as `ego.entities/1`.
     /// - Throws: what the command throws while it gives records, ``UsageError`` for a column that is not there, and
     ///   ``OutputError``.
-    public func render(_ output: CommandOutput) async throws -> CommandOutput.Completion {
+    public func render(_ output: CommandOutput, schema: String) async throws -> CommandOutput.Completion {
         let columns = try columns(of: output)
-        let completion =
-            switch options.format {
-            case .json: try await renderJSON(output)
-            case .jsonl: try await renderLines(output)
-            case .csv:
-                // On a terminal nothing may move the cursor; a file gets the exact text.
-                try await renderRows(output, columns) { cells in
-                    CSV.line(options.width == nil ? cells : cells.map { Escape.shown($0) })
-                }
-            case .plain:
-                try await renderRows(output, columns) { cells in
-                    cells.map { Escape.shown($0) }.joined(separator: "\t") + "\n"
-                }
-            case .table: try await renderTable(output, columns)
-            }
+        let completion: CommandOutput.Completion
+        if let stream = output.stream {
+            try await stream(sink)
+            completion = try await output.finish()
+        } else {
+            completion = try await render(output, schema, columns)
+        }
         try sink.flush()
         return completion
     }
 
+    private func render(
+        _ output: CommandOutput, _ schema: String, _ columns: [Column]
+    ) async throws -> CommandOutput.Completion {
+        switch options.format {
+        case .json: try await renderJSON(output, schema)
+        case .jsonl: try await renderLines(output, schema)
+        case .csv:
+            // On a terminal nothing may move the cursor; a file gets the exact text.
+            try await renderRows(output, columns) { cells in
+                CSV.line(options.width == nil ? cells : cells.map { Escape.shown($0) })
+            }
+        case .plain:
+            try await renderRows(output, columns) { cells in
+                cells.map { Escape.shown($0) }.joined(separator: "\t") + "\n"
+            }
+        case .table: try await renderTable(output, columns)
+        }
+    }
+
     /// Writes the envelope of a failure, where the format has one.
     public func render(_ failure: CommandFailure, schema: String) throws(OutputError) {
-        let diagnostic = Diagnostic(
-            .error, code: failure.exitCode.name, failure.description, hint: failure.hint)
+        let completion = Self.completion(failure)
         switch options.format {
-        case .json:
-            try sink.write(
-                envelope(
-                    schema, data: .null,
-                    .init(changed: failure.changed, exitCode: failure.exitCode, diagnostics: [diagnostic])) + "\n")
-        case .jsonl:
-            let summary = summary(
-                schema, [], .init(changed: failure.changed, exitCode: failure.exitCode, diagnostics: [diagnostic]))
-            try sink.write(summary + "\n")
+        case .json: try sink.write(envelope(schema, data: .null, completion) + "\n")
+        case .jsonl: try sink.write(summary(schema, [], completion) + "\n")
         case .table, .csv, .plain: break
         }
         try sink.flush()
+    }
+
+    private static func completion(_ failure: CommandFailure) -> CommandOutput.Completion {
+        CommandOutput.Completion(
+            changed: failure.changed, exitCode: failure.exitCode,
+            diagnostics: [Diagnostic(.error, code: failure.exitCode.name, failure.description, hint: failure.hint)])
     }
 
     private func columns(of output: CommandOutput) throws(UsageError) -> [Column] {
         let known = output.records?.columns ?? []
         guard let wanted = options.columns else { return known.filter(\.isDefault) }
         var columns: [Column] = []
-        for name in wanted {
-            guard let column = known.first(where: { $0.name == name }) else {
+        for word in wanted {
+            let isFull = word.hasSuffix(":full")
+            let name = isFull ? String(word.dropLast(5)) : word
+            guard var column = known.first(where: { $0.name == name }) else {
                 let names = known.map(\.name)
                 throw UsageError(
                     "unknown column \(Escape.shown(name, quoted: true))", subject: "--columns",
                     hint: Suggestion.hint(for: name, among: names)
                         ?? (names.isEmpty ? "this output has no columns" : "columns: \(names.joined(separator: ", "))"))
             }
+            if isFull { column.shortening = .never(asked: true) }
             columns.append(column)
         }
         return columns
@@ -74,16 +87,63 @@ public struct Renderer: Sendable {
 
     // MARK: JSON
 
-    private func renderJSON(_ output: CommandOutput) async throws -> CommandOutput.Completion {
-        var fields = output.fields
-        if let records = output.records {
-            var all: [OutputValue] = []
-            while let page = try await records.nextPage() { all += page }
-            fields.append(.init(records.name, .array(all)))
+    /// How much of an envelope is held back until it is known how the command ends.
+    private static let heldBytes = 4 << 20
+
+    /// Writes one envelope. A list that is too long to hold is written as it comes: then `data` stands before `ok` and
+    /// `code`, and a failure in the middle closes the envelope with what was given so far.
+    private func renderJSON(_ output: CommandOutput, _ schema: String) async throws -> CommandOutput.Completion {
+        guard let records = output.records else {
+            let completion = try await output.finish()
+            try sink.write(envelope(schema, data: .object(output.fields + completion.fields), completion) + "\n")
+            return completion
         }
-        let completion = try await output.finish()
-        try sink.write(envelope(output.schema, data: .object(fields + completion.fields), completion) + "\n")
-        return completion
+        var held = ""
+        var isStreaming = false
+        var count = 0
+        do {
+            while let page = try await records.nextPage() {
+                for record in page {
+                    held += (count == 0 ? "" : ",") + record.json(options.times)
+                    count += 1
+                    if held.utf8.count < (isStreaming ? 65_536 : Self.heldBytes) { continue }
+                    if !isStreaming {
+                        let start = OutputValue.object([.init("schema", .text(schema))]).json(options.times).dropLast()
+                        let fields = members(output.fields)
+                        try sink.write("\(start),\"data\":{\(fields)\(fields.isEmpty ? "" : ",")\"\(records.name)\":[")
+                        isStreaming = true
+                    }
+                    try sink.write(held)
+                    held = ""
+                }
+            }
+            let completion = try await output.finish()
+            if isStreaming {
+                let fields = members(completion.fields)
+                try sink.write(held + "]" + (fields.isEmpty ? "" : ",\(fields)") + "}," + tail(completion) + "}\n")
+            } else {
+                let list = OutputValue.Field(records.name, .json("[\(held)]"))
+                let data = OutputValue.object(output.fields + [list] + completion.fields)
+                try sink.write(envelope(schema, data: data, completion) + "\n")
+            }
+            return completion
+        } catch {
+            guard isStreaming, !(error is OutputError) else { throw error }
+            throw InterruptedEnvelope(error) { [held] (failure) throws(OutputError) in
+                try sink.write(held + "]}," + tail(Self.completion(failure)) + "}\n")
+                try sink.flush()
+            }
+        }
+    }
+
+    /// The fields of an object without its braces.
+    private func members(_ fields: [OutputValue.Field]) -> String {
+        String(OutputValue.object(fields).json(options.times).dropFirst().dropLast())
+    }
+
+    private func tail(_ completion: CommandOutput.Completion) -> String {
+        members(
+            status(completion) + [.init("diagnostics", .array(completion.diagnostics.map(\.value)))])
     }
 
     private func envelope(_ schema: String, data: OutputValue, _ completion: CommandOutput.Completion) -> String {
@@ -101,7 +161,7 @@ public struct Renderer: Sendable {
         ]
     }
 
-    private func renderLines(_ output: CommandOutput) async throws -> CommandOutput.Completion {
+    private func renderLines(_ output: CommandOutput, _ schema: String) async throws -> CommandOutput.Completion {
         if let records = output.records {
             while let page = try await records.nextPage() {
                 for record in page { try sink.write(record.json(options.times) + "\n") }
@@ -109,7 +169,7 @@ public struct Renderer: Sendable {
             }
         }
         let completion = try await output.finish()
-        try sink.write(summary(output.schema, output.fields + completion.fields, completion) + "\n")
+        try sink.write(summary(schema, output.fields + completion.fields, completion) + "\n")
         return completion
     }
 
@@ -210,16 +270,26 @@ public struct Renderer: Sendable {
     }
 
     private func writeFields(_ fields: [OutputValue.Field]) throws {
-        let rows = Self.flattened(fields).map { ($0.0.replacing("_", with: " ").replacing(".", with: " "), $0.1) }
-        let width = rows.map { TextWidth.columns($0.0) }.max() ?? 0
-        for (name, value) in rows {
-            var text = Escape.shown(value.cell(options.times))
-            if text.isEmpty { text = "-" }
-            let padding = String(repeating: " ", count: width - TextWidth.columns(name) + 2)
-            if let limit = options.width { text = TableLayout.fit(text, max(8, limit - width - 2)) }
-            try sink.write("\(name)\(padding)\(text)\n")
+        let rows = Self.flattened(fields).map { name, value in
+            (name.replacing("_", with: " ").replacing(".", with: " "), Escape.shown(value.cell(options.times)))
         }
+        try sink.write(TableLayout.fields(rows, width: options.width))
     }
+}
+
+/// A command failed when part of its envelope was written: the rest says so.
+public struct InterruptedEnvelope: Error {
+    /// What the command threw.
+    public let cause: any Error
+    private let close: @Sendable (CommandFailure) throws(OutputError) -> Void
+
+    init(_ cause: any Error, close: @escaping @Sendable (CommandFailure) throws(OutputError) -> Void) {
+        self.cause = cause
+        self.close = close
+    }
+
+    /// Writes the rest of the envelope.
+    public func finish(with failure: CommandFailure) throws(OutputError) { try close(failure) }
 }
 
 /// Comma-separated values (RFC 4180).

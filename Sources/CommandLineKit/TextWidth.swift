@@ -17,6 +17,19 @@ enum TextWidth {
         return String(text[..<end])
     }
 
+    /// The longest end of a text that fits.
+    static func suffix(_ text: String, columns limit: Int) -> String {
+        var width = 0
+        var start = text.endIndex
+        while start > text.startIndex {
+            let before = text.index(before: start)
+            width += columns(text[before])
+            if width > limit { break }
+            start = before
+        }
+        return String(text[start...])
+    }
+
     /// Unicode Standard Annex 11, the wide and fullwidth ranges, and emoji presentation.
     private static func columns(_ character: Character) -> Int {
         guard let first = character.unicodeScalars.first else { return 0 }

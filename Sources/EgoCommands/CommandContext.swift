@@ -9,10 +9,26 @@ import Logging
 struct CommandContext: Sendable {
     let console: Console
     let global: GlobalOptions
+    let configuration: Configuration
+    /// What is wrong with the configuration, for a command that goes on without it.
+    let configurationProblem: CommandFailure?
+    /// The global flags that were on the command line.
+    let givenFlags: Set<String>
+    /// The whole command line, without the program's name.
+    let arguments: [String]
     let domain: Domain
     let sample: (any SampleData)?
     let time: any TimeSource
+    let confirmation: Confirmation
     let table: @Sendable () -> CommandTable<GlobalOptions, CommandContext>
+
+    /// The same with other global options.
+    func with(_ global: GlobalOptions) -> CommandContext {
+        CommandContext(
+            console: console, global: global, configuration: configuration, configurationProblem: configurationProblem,
+            givenFlags: givenFlags, arguments: arguments, domain: domain, sample: sample, time: time,
+            confirmation: confirmation, table: table)
+    }
 
     var location: StoreLocation {
         get throws { try StoreLocation(global.store) }
@@ -39,11 +55,12 @@ struct CommandContext: Sendable {
         }
     }
 
-    /// Refuses when nothing may be changed.
+    /// Refuses when nothing may be changed; in a protected context the context's name is asked for.
     func checkWritable() throws {
         if global.isReadOnly {
             throw CommandFailure(.refused, "store", "--read-only forbids this command", hint: "nothing was changed")
         }
+        if global.isProtected { try confirmation.confirmContext() }
     }
 
     func sqliteOptions(readOnly: Bool) -> SQLiteStoreOptions {
@@ -60,10 +77,16 @@ struct CommandContext: Sendable {
     }
 
     var log: Logger {
-        var log = Logger(label: "ego") { StreamLogHandler.standardError(label: $0) }
-        log.logLevel = global.isVerbose ? .debug : .error
-        return log
+        let handler = ConsoleLogHandler(
+            console, format: global.logFormat, level: global.isVerbose ? .debug : .error, time: time)
+        return Logger(label: "ego") { _ in handler }
     }
+
+    /// Who runs this command.
+    var person: Operator { .current(reason: global.reason) }
+
+    /// This command line as one to paste into a shell: repeating it goes on with what was stopped.
+    var commandLine: String { (["ego"] + arguments.map(Escape.shellWord)).joined(separator: " ") }
 
     /// Reads a moment that the user wrote.
     func moment(_ text: String, flag: String) throws(UsageError) -> Timestamp {
@@ -76,19 +99,23 @@ struct CommandContext: Sendable {
     }
 
     func progress(_ label: String) -> any ProgressReporter {
-        let isBar =
-            switch global.progress {
-            case .auto:
-                console.errorsAreTerminal && console.environment["CI"] == nil && console.environment["TERM"] != "dumb"
-            case .bar: true
-            case .plain: false
-            case .none: false
-            }
-        if global.progress == .none || (global.isQuiet && global.progress == .auto) { return SilentProgress() }
-        return ConsoleProgress(label, console: console, bar: isBar)
+        let style: ProgressStyle
+        switch global.progress {
+        case .none: return SilentProgress()
+        case .auto:
+            if global.isQuiet { return SilentProgress() }
+            let isTerminal =
+                console.errorsAreTerminal && (console.environment["CI"] ?? "").isEmpty
+                && console.environment["TERM"] ?? "dumb" != "dumb"
+            style = isTerminal ? .bar : .lines
+        case .bar: style = console.errorsAreTerminal ? .bar : .lines
+        case .plain: style = .lines
+        case .json: style = .json
+        }
+        return ConsoleProgress(label, console: console, style: style)
     }
 
-    private func withStore<Value>(
+    func withStore<Value>(
         readOnly: Bool, _ body: (any Store) async throws -> Value
     ) async throws -> Value {
         let store = try await open(readOnly: readOnly)

@@ -1,5 +1,4 @@
 import CommandLineKit
-import TOMLKit
 
 #if canImport(FoundationEssentials)
     import FoundationEssentials
@@ -7,66 +6,129 @@ import TOMLKit
     import Foundation
 #endif
 
-/// Where options come from when they are not on the command line: the environment, then configuration files.
+/// Where options come from when they are not on the command line: configuration files, then the environment.
 ///
 /// A key of a file is a global flag's long name, with `_` for `-` allowed; `[context.NAME]` holds keys that count when
-/// that context is chosen. `read_only = true` in a context is the flag `--read-only`.
-struct Configuration {
-    private let environment: [String: String]
+/// that context is chosen. `protected` is a key without a flag.
+struct Configuration: Sendable {
+    /// The options before any flag.
+    var options = GlobalOptions()
+    /// Where each value comes from, by key; what is not here has its default.
+    var origins: [String: Origin] = [:]
+    /// The files that were read, the least important first.
+    var files: [ConfigurationFile] = []
 
-    init(environment: [String: String]) {
-        self.environment = environment
-    }
+    /// Where a value comes from.
+    enum Origin: Sendable, Hashable {
+        case file(path: String, line: Int?)
+        case context(name: String, path: String, line: Int?)
+        case environment(String)
 
-    /// The options before any flag, with the files and the context that the flags choose.
-    ///
-    /// - Throws: ``CommandFailure`` with ``ExitCode/noInput`` or ``ExitCode/config``.
-    func options(config: String?, context: String?) throws(CommandFailure) -> GlobalOptions {
-        let files = try load(config ?? environment["EGO_CONFIG"])
-        var options = GlobalOptions()
-        // The least important first: whatever comes later wins.
-        for file in files { try file.apply(file.values, to: &options) }
-        var chosen = options.context
-        if let name = environment["EGO_CONTEXT"], !name.isEmpty { chosen = name }
-        if let context { chosen = context }
-        if let chosen, !chosen.isEmpty {
-            let defining = files.filter { $0.contexts[chosen] != nil }
-            if defining.isEmpty {
-                let known = files.flatMap { $0.contexts.keys }.sorted()
-                throw CommandFailure(
-                    .config, "context \(Escape.shown(chosen, quoted: true))", "no configuration file has it",
-                    hint: Suggestion.hint(for: chosen, among: known)
-                        ?? (known.isEmpty
-                            ? "add [context.\(chosen)] to ./.ego.toml" : "contexts: \(known.joined(separator: ", "))"))
+        var description: String {
+            switch self {
+            case .file(let path, let line): path + (line.map { ":\($0)" } ?? "")
+            case .context(let name, let path, let line):
+                "context \(name), \(path)" + (line.map { ":\($0)" } ?? "")
+            case .environment(let name): name
             }
-            for file in defining { try file.apply(file.contexts[chosen] ?? [:], to: &options) }
-            options.context = chosen
         }
-        try applyEnvironment(to: &options)
-        return options
     }
 
-    private func applyEnvironment(to options: inout GlobalOptions) throws(CommandFailure) {
-        for flag in GlobalOptions.flags {
-            let name = "EGO_" + flag.long.uppercased().replacing("-", with: "_")
-            guard let text = environment[name], flag.long != "config", flag.long != "context" else { continue }
+    /// The names of all contexts, ascending.
+    var contextNames: [String] { Array(Set(files.flatMap(\.contexts.keys))).sorted() }
+
+    init() {}
+
+    /// Reads files and environment.
+    ///
+    /// - Parameters:
+    ///   - config: the only file to read, as a flag names it.
+    ///   - context: the context to use, as a flag names it.
+    /// - Throws: ``CommandFailure`` with ``ExitCode/noInput`` or ``ExitCode/config``.
+    init(
+        environment: [String: String], config: String?, context: String?
+    ) throws(CommandFailure) {
+        files = try Self.load(config ?? environment["EGO_CONFIG"].flatMap { $0.isEmpty ? nil : $0 }, environment)
+        // The least important first: whatever comes later wins.
+        for file in files {
+            for (key, entry) in file.values {
+                try apply(key, entry, of: file, .file(path: file.path, line: entry.line))
+            }
+        }
+        if let name = environment["EGO_CONTEXT"], !name.isEmpty {
+            options.context = name
+            origins["context"] = .environment("EGO_CONTEXT")
+        }
+        if let context { options.context = context }
+        if let name = options.context, !name.isEmpty { try applyContext(name) }
+        try applyEnvironment(environment)
+    }
+
+    /// Names of environment variables that the flags have.
+    static func variable(of flag: String) -> String { "EGO_" + flag.uppercased().replacing("-", with: "_") }
+
+    private mutating func applyContext(_ name: String) throws(CommandFailure) {
+        let defining = files.filter { $0.contexts[name] != nil }
+        if defining.isEmpty {
+            let known = contextNames
+            throw CommandFailure(
+                .config, "context \(Escape.shown(name, quoted: true))", "no configuration file has it",
+                hint: Suggestion.hint(for: name, among: known)
+                    ?? (known.isEmpty
+                        ? "add [context.\(name)] to ./.ego.toml" : "contexts: \(known.joined(separator: ", "))"))
+        }
+        for file in defining {
+            for (key, entry) in file.contexts[name] ?? [:] {
+                try apply(key, entry, of: file, .context(name: name, path: file.path, line: entry.line))
+            }
+        }
+    }
+
+    private mutating func applyEnvironment(_ environment: [String: String]) throws(CommandFailure) {
+        for flag in GlobalOptions.flags where flag.long != "config" && flag.long != "context" {
+            let name = Self.variable(of: flag.long)
+            guard let text = environment[name] else { continue }
             do throws(UsageError) {
                 try flag.apply(try Self.value(text, for: flag), &options)
             } catch {
                 throw CommandFailure(.config, name, error.message, hint: error.hint)
             }
+            origins[flag.long] = .environment(name)
         }
     }
 
-    private func load(_ only: String?) throws(CommandFailure) -> [ConfigurationFile] {
+    private mutating func apply(
+        _ key: String, _ entry: ConfigurationFile.Entry, of file: ConfigurationFile, _ origin: Origin
+    ) throws(CommandFailure) {
+        origins[key] = origin
+        if key == ConfigurationFile.protected {
+            options.isProtected = entry.text == "true"
+            return
+        }
+        guard let flag = GlobalOptions.flags.first(where: { $0.long == key }) else { return }
+        do throws(UsageError) {
+            try flag.apply(try Self.value(entry.text, for: flag), &options)
+        } catch {
+            throw CommandFailure(.config, file.path, entry.place + "\(key): \(error.message)", hint: error.hint)
+        }
+    }
+
+    private static func load(
+        _ only: String?, _ environment: [String: String]
+    ) throws(CommandFailure) -> [ConfigurationFile] {
         if let only { return [try ConfigurationFile(path: only)] }
-        let home = environment["XDG_CONFIG_HOME"] ?? environment["HOME"].map { "\($0)/.config" }
-        let paths = ["/etc/ego/config.toml", home.map { "\($0)/ego/config.toml" }, "./.ego.toml"]
         var files: [ConfigurationFile] = []
-        for case let path? in paths where FileManager.default.fileExists(atPath: path) {
+        for path in standardPaths(environment) where FileManager.default.fileExists(atPath: path) {
             files.append(try ConfigurationFile(path: path))
         }
         return files
+    }
+
+    /// The files that are read when no flag names one, the least important first.
+    static func standardPaths(_ environment: [String: String]) -> [String] {
+        var folder = environment["XDG_CONFIG_HOME"] ?? ""
+        if folder.isEmpty, let home = environment["HOME"], !home.isEmpty { folder = home + "/.config" }
+        return ["/etc/ego/config.toml"] + (folder.isEmpty ? [] : ["\(folder)/ego/config.toml"]) + ["./.ego.toml"]
     }
 
     static func value(_ text: String, for flag: Flag<GlobalOptions>) throws(UsageError) -> FlagValue {
@@ -76,89 +138,5 @@ struct Configuration {
         case "", "0", "false", "no", "off": return .toggle(false)
         default: throw UsageError("\(Escape.shown(text, quoted: true)) is neither true nor false")
         }
-    }
-}
-
-/// One configuration file.
-private struct ConfigurationFile {
-    let path: String
-    let values: [String: String]
-    let contexts: [String: [String: String]]
-
-    init(path: String) throws(CommandFailure) {
-        self.path = path
-        var isFolder: Bool { (try? FileManager.default.contentsOfDirectory(atPath: path)) != nil }
-        guard FileManager.default.fileExists(atPath: path) else {
-            throw CommandFailure(.noInput, path, "there is no such configuration file")
-        }
-        if isFolder { throw CommandFailure(.noInput, path, "a folder is no configuration file") }
-        guard let data = FileManager.default.contents(atPath: path) else {
-            throw CommandFailure(.noPermission, path, "the configuration file cannot be read")
-        }
-        guard let text = String(validating: data, as: UTF8.self) else {
-            throw CommandFailure(.config, path, "the configuration file is not UTF-8")
-        }
-        let table: TOMLTable
-        do { table = try TOMLTable(string: text) } catch {
-            throw CommandFailure(.config, path, "the configuration does not parse: \(Self.text(error))")
-        }
-        var values: [String: String] = [:]
-        var contexts: [String: [String: String]] = [:]
-        for (key, value) in table {
-            if key == "context", let named = value.table {
-                for (name, section) in named {
-                    guard let section = section.table else {
-                        throw CommandFailure(.config, path, "context.\(name) has to be a table")
-                    }
-                    contexts[name] = try Self.values(section, path: path, in: "context.\(name)")
-                }
-            } else {
-                values.merge(try Self.values(TOMLTable([key: value]), path: path)) { $1 }
-            }
-        }
-        self.values = values
-        self.contexts = contexts
-    }
-
-    func apply(_ values: [String: String], to options: inout GlobalOptions) throws(CommandFailure) {
-        for flag in GlobalOptions.flags {
-            guard let text = values[flag.long] else { continue }
-            do throws(UsageError) {
-                try flag.apply(try Configuration.value(text, for: flag), &options)
-            } catch {
-                throw CommandFailure(.config, path, "\(flag.long): \(error.message)", hint: error.hint)
-            }
-        }
-    }
-
-    private static func values(
-        _ table: TOMLTable, path: String, in section: String? = nil
-    ) throws(CommandFailure) -> [String: String] {
-        let known = GlobalOptions.flags.map(\.long)
-        var values: [String: String] = [:]
-        for (key, value) in table {
-            let name = key.replacing("_", with: "-")
-            guard known.contains(name), name != "config" else {
-                throw CommandFailure(
-                    .config, path,
-                    "unknown key \(Escape.shown(key, quoted: true))" + (section.map { " in \($0)" } ?? ""),
-                    hint: Suggestion.hint(for: name, among: known))
-            }
-            if let text = value.string {
-                values[name] = text
-            } else if let flag = value.bool {
-                values[name] = String(flag)
-            } else if let number = value.int {
-                values[name] = String(number)
-            } else {
-                throw CommandFailure(.config, path, "\(key) has to be a string, a number or a boolean")
-            }
-        }
-        return values
-    }
-
-    private static func text(_ error: any Error) -> String {
-        guard let error = error as? TOMLParseError else { return "\(error)" }
-        return "line \(error.source.begin.line), column \(error.source.begin.column): \(error.description)"
     }
 }

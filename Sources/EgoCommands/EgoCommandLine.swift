@@ -53,66 +53,83 @@ public struct EgoCommandLine: Sendable {
     /// Runs one command line, without the program's name, and returns its exit code.
     public func run(_ arguments: [String], console: Console) async -> Int32 {
         let table = table
-        var schema = "ego.error/1"
+        var schema = OutputSchema.error.name
         var render = RenderOptions(format: RequestedFormat.find(arguments, console.environment))
         do {
             let line = try table.words(arguments)
-            if !line.path.isEmpty { schema = "ego.\(line.path.joined(separator: "-"))/1" }
-            let start = try Self.configuredOptions(line, console)
-            let invocation = try table.parse(arguments, global: start)
+            schema = table.output(of: line.path)?.name ?? schema
+            let (configuration, problem) = try Self.configuration(line, console)
+            let invocation = try table.parse(arguments, global: configuration.options)
             let context = CommandContext(
-                console: console, global: invocation.global, domain: domain, sample: sample, time: time,
-                table: { self.table })
+                console: console, global: invocation.global, configuration: configuration,
+                configurationProblem: problem, givenFlags: Set(line.global.flags.map(\.long)), arguments: arguments,
+                domain: domain, sample: sample, time: time,
+                confirmation: Confirmation(console, invocation.global), table: { self.table })
             render = renderOptions(context)
             if let binary = invocation.global.domain, !binary.isEmpty {
                 try OperatorBinary(path: binary).replaceProcess(arguments)
             }
             let run = helpRun(invocation, table)
-            let options = render
-            return try await Deadline(context).run { try await finish(try await run(context), options, context) }
+            let (options, name) = (render, invocation.help == nil ? schema : OutputSchema.help.name)
+            return try await Deadline(context).run { try await finish(try await run(context), name, options, context) }
         } catch let error as OutputError where error == .brokenPipe {
             return ExitCode.ok.number
         } catch {
-            return report(CommandFailure(error), schema, render, console)
+            return report(error, schema, render, console)
         }
     }
 
-    /// The options before any flag.
-    private static func configuredOptions(
+    /// The options before any flag, and what is wrong with the configuration where that does not matter.
+    private static func configuration(
         _ line: ParsedLine, _ console: Console
-    ) throws(CommandFailure) -> GlobalOptions {
+    ) throws(CommandFailure) -> (Configuration, CommandFailure?) {
         func chosen(_ name: String) -> String? { line.global.flags.last { $0.long == name }?.value.text }
         do throws(CommandFailure) {
-            return try Configuration(environment: console.environment)
-                .options(config: chosen("config"), context: chosen("context"))
+            let configuration = try Configuration(
+                environment: console.environment, config: chosen("config"), context: chosen("context"))
+            return (configuration, nil)
         } catch {
-            // Whoever wants help gets it, whatever the configuration says.
-            if asksForHelp(line) { return GlobalOptions() }
+            // Whoever wants help gets it, whatever the configuration says; and doctor tells what is wrong with it.
+            if needsNoConfiguration(line) { return (Configuration(), error) }
             throw error
         }
     }
 
-    /// Whether a line asks about the program rather than to do something.
-    private static func asksForHelp(_ line: ParsedLine) -> Bool {
+    private static func needsNoConfiguration(_ line: ParsedLine) -> Bool {
         guard line.help == nil, let command = line.path.first else { return true }
-        return command == "help" || command == "version" || command == "exit-codes"
+        return ["help", "version", "exit-codes", "generate", "doctor", "__complete"].contains(command)
     }
 
     /// All commands of this command line.
     var table: CommandTable<GlobalOptions, CommandContext> {
-        CommandTable(
+        let commands = Self.commands(hasSample: sample != nil)
+        return CommandTable(
             program: "ego", summary: "operate event-sourced stores", globalFlags: GlobalOptions.flags,
-            commands: [
-                .initialize, sample == nil ? nil : .demo, .status, .entities, .events, .replay, .send, .help, .version,
-                .exitCodes,
-            ].compactMap(\.self))
+            commands: commands, manual: { .ego(outputs: OutputSchema.all(of: commands)) })
+    }
+
+    private static func commands(hasSample: Bool) -> [Command<CommandContext>] {
+        [
+            .initialize, hasSample ? .demo : nil, .status, .doctor, .entities, .events, .replay, .send, .snapshot,
+            .verify, .export, .importing, .jobs, .audit, .config, .context, .generate, .help, .version, .exitCodes,
+            .complete,
+        ].compactMap(\.self)
     }
 
     /// Writes a command's output and its diagnostics.
     private func finish(
-        _ output: CommandOutput, _ options: RenderOptions, _ context: CommandContext
+        _ output: CommandOutput, _ schema: String, _ options: RenderOptions, _ context: CommandContext
     ) async throws -> Int32 {
-        let completion = try await Renderer(options, to: context.console.output).render(output)
+        let pager = pager(output, options, context)
+        let completion: CommandOutput.Completion
+        do {
+            completion = try await Renderer(options, to: pager ?? context.console.output).render(output, schema: schema)
+        } catch {
+            try pager?.close()
+            throw error
+        }
+        // Whoever leaves the pager early has read enough.
+        do { try pager?.close() } catch { if error != .brokenPipe { throw error } }
         for diagnostic in completion.diagnostics {
             if context.global.isQuiet, diagnostic.severity != .error { continue }
             let prefix = diagnostic.severity == .error ? "" : "\(diagnostic.severity.rawValue): "
@@ -121,12 +138,36 @@ public struct EgoCommandLine: Sendable {
         return completion.exitCode.number
     }
 
+    /// The pager for what may be taller than the terminal; nil where there is none to use.
+    private func pager(_ output: CommandOutput, _ options: RenderOptions, _ context: CommandContext) -> Pager? {
+        let console = context.console
+        let command = console.environment["PAGER"] ?? "less -FRX"
+        guard options.format == .table, output.stream == nil, output.records?.isLive != true,
+            console.outputIsTerminal, let size = console.terminalSize(), size.rows > 0, !command.isEmpty
+        else { return nil }
+        switch context.global.pager {
+        case .never: return nil
+        case .always: break
+        case .auto:
+            guard console.inputIsTerminal, console.environment["TERM"] ?? "dumb" != "dumb",
+                (console.environment["CI"] ?? "").isEmpty
+            else { return nil }
+        }
+        return Pager(command, rows: size.rows, terminal: console.output)
+    }
+
     private func report(
-        _ failure: CommandFailure, _ schema: String, _ options: RenderOptions, _ console: Console
+        _ error: any Error, _ schema: String, _ options: RenderOptions, _ console: Console
     ) -> Int32 {
+        let envelope = error as? InterruptedEnvelope
+        let failure = CommandFailure(envelope?.cause ?? error)
         do throws(OutputError) {
             // What the command has given before it failed belongs to the reader.
-            try Renderer(options, to: console.output).render(failure, schema: schema)
+            if let envelope {
+                try envelope.finish(with: failure)
+            } else {
+                try Renderer(options, to: console.output).render(failure, schema: schema)
+            }
         } catch {
             if error == .brokenPipe { return ExitCode.ok.number }
             if failure.exitCode != .io { Self.say(CommandFailure(error), to: console) }

@@ -3,6 +3,12 @@ import Ego
 import EgoCore
 import EgoOperations
 
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
 extension CommandFailure {
     /// What an error of any layer means for the shell and for the operator.
     init(_ error: any Error) {
@@ -17,6 +23,10 @@ extension CommandFailure {
         case let error as PayloadError: self.init(Self.code(of: error), "record", "\(error)")
         case let error as InvalidPersistenceID: self.init(.usage, "ID", error.description)
         case let error as OutputError: self.init(.io, "standard output", error.description)
+        case let error as FileError: self.init(file: error)
+        case let error as JobInterrupted:
+            self.init(.interrupted, "interrupted", error.description, hint: "go on with: \(error.command)")
+            changed = true
         case is CancellationError: self.init(.interrupted, "interrupted", "stopped before the end")
         default: self.init(.failure, "internal", "\(error)")
         }
@@ -33,6 +43,7 @@ extension CommandFailure {
             case .readOnly, .permission: .noPermission
             case .full, .io: .io
             case .leaseHeld, .fenced: .refused
+            case .conflict: .busy
             case .invalid: .usage
             case .cancelled: .interrupted
             default: .failure
@@ -43,11 +54,23 @@ extension CommandFailure {
             case .notAStore: "--store names another file; ego init adds a store to a SQLite database that has none"
             case .notInitialized: "ego init brings it up to date"
             case .newerSchema: "use the version of ego that wrote it, or a newer one"
+            case .leaseHeld: "wait until it is done, or look at it with ego jobs; nothing was changed"
+            case .conflict: "somebody else wrote it meanwhile; nothing was changed, try again"
             case .busy: "nothing was changed; try again, or wait longer with --timeout"
             case .full: "nothing of this was written; free some space and try again"
             default: nil
             }
         self.init(code, "store", error.message, hint: hint)
+    }
+
+    private init(file error: FileError) {
+        let code: ExitCode =
+            switch error.number {
+            case ENOENT, ENOTDIR, EISDIR: .noInput
+            case EACCES, EPERM, EROFS: .noPermission
+            default: .io
+            }
+        self.init(code, error.path, error.description)
     }
 
     private init(engine error: EgoError) {

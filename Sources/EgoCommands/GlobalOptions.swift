@@ -12,6 +12,15 @@ struct GlobalOptions: Sendable {
     var timeFormat = TimeFormat.rfc3339
     var color = Choice.auto
     var progress = ProgressChoice.auto
+    var pager = Choice.auto
+    var logFormat = LogFormat.text
+    var isAssumingYes = false
+    var hasNoInput = false
+    var reason = ""
+    /// The words that were typed beforehand in answer to a question.
+    var confirmations: [String] = []
+    /// Whether anything that changes the store needs the context's name. There is no flag for it.
+    var isProtected = false
     var isQuiet = false
     var isVerbose = false
     /// In nanoseconds; nil for no limit.
@@ -30,7 +39,11 @@ struct GlobalOptions: Sendable {
     }
 
     enum ProgressChoice: String, CaseIterable {
-        case auto, bar, plain, none
+        case auto, bar, plain, json, none
+    }
+
+    enum LogFormat: String, CaseIterable {
+        case text, json
     }
 
     static let flags: [Flag<GlobalOptions>] = [
@@ -77,12 +90,21 @@ struct GlobalOptions: Sendable {
             arity: .value(placeholder: "HOW", completion: .choices(ProgressChoice.allCases.map(\.rawValue))),
             summary: "how progress is shown"
         ) { (value, options) throws(UsageError) in options.progress = try choice(value.text, "choice") },
+        Flag(
+            "pager", arity: .value(placeholder: "WHEN", completion: .choices(Choice.allCases.map(\.rawValue))),
+            summary: "when tables and help go through $PAGER"
+        ) { (value, options) throws(UsageError) in options.pager = try choice(value.text, "choice") },
         Flag("quiet", short: "q", arity: .toggle(negated: false), summary: "say nothing beside data and errors") {
             (value, options) in options.isQuiet = value.isOn
         },
         Flag("verbose", short: "v", arity: .toggle(negated: false), summary: "log what the engine does") {
             (value, options) in options.isVerbose = value.isOn
         },
+        Flag(
+            "log-format",
+            arity: .value(placeholder: "FORMAT", completion: .choices(LogFormat.allCases.map(\.rawValue))),
+            summary: "the form of the log on standard error"
+        ) { (value, options) throws(UsageError) in options.logFormat = try choice(value.text, "log format") },
         Flag(
             "timeout", arity: .value(placeholder: "DURATION", completion: .none),
             summary: "give up after this long, as 10s"
@@ -91,6 +113,20 @@ struct GlobalOptions: Sendable {
         {
             (value, options) in options.isDryRun = value.isOn
         },
+        Flag("yes", short: "y", arity: .toggle(negated: false), summary: "answer yes where yes or no is asked") {
+            (value, options) in options.isAssumingYes = value.isOn
+        },
+        Flag(
+            "confirm", arity: .value(placeholder: "WORD", completion: .none),
+            summary: "answer with this where a name is asked for", isRepeatable: true
+        ) { (value, options) in options.confirmations.append(value.text) },
+        Flag("no-input", arity: .toggle(negated: false), summary: "ask nothing; what needs an answer is refused") {
+            (value, options) in options.hasNoInput = value.isOn
+        },
+        Flag(
+            "reason", arity: .value(placeholder: "TEXT", completion: .none),
+            summary: "why, for the audit log"
+        ) { (value, options) in options.reason = value.text },
         Flag("read-only", arity: .toggle(negated: false), summary: "refuse every command that changes something") {
             (value, options) in options.isReadOnly = value.isOn
         },
@@ -100,6 +136,37 @@ struct GlobalOptions: Sendable {
             options.page = try integer(value.text, in: 1...5_000)
         },
     ]
+}
+
+extension GlobalOptions {
+    /// The value of an option as it would be written in a configuration file; nil when it has none.
+    func text(of flag: String) -> String? {
+        switch flag {
+        case "store": store
+        case "context": context
+        case "domain": domain
+        case "output": output?.rawValue
+        case "columns": columns?.joined(separator: ",")
+        case "headers": String(headers)
+        case "time-format": timeFormat.rawValue
+        case "color": color.rawValue
+        case "progress": progress.rawValue
+        case "pager": pager.rawValue
+        case "quiet": String(isQuiet)
+        case "verbose": String(isVerbose)
+        case "log-format": logFormat.rawValue
+        case "timeout": timeout.map { "\(Double($0) / 1e9)s" }
+        case "dry-run": String(isDryRun)
+        case "yes": String(isAssumingYes)
+        case "confirm": confirmations.isEmpty ? nil : confirmations.joined(separator: ",")
+        case "no-input": String(hasNoInput)
+        case "reason": reason.isEmpty ? nil : reason
+        case "read-only": String(isReadOnly)
+        case "page": String(page)
+        case ConfigurationFile.protected: String(isProtected)
+        default: nil
+        }
+    }
 }
 
 /// One of the values of an enumeration, by its name.

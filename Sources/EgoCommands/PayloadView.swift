@@ -44,3 +44,15 @@ extension OutputValue {
 
     static func moment(_ timestamp: Timestamp?) -> OutputValue { .optional(time: timestamp?.unixNanoseconds) }
 }
+
+extension OutputValue {
+    /// JSON that this program stored; text that is none, because somebody changed it, is shown as text.
+    static func storedJSON(_ text: String) -> OutputValue {
+        (try? JSONDecoder().decode(AnyJSON.self, from: Data(text.utf8))) == nil ? .text(text) : .json(text)
+    }
+
+    /// Decodes whatever is JSON.
+    private struct AnyJSON: Decodable {
+        init(from decoder: any Decoder) throws {}
+    }
+}

@@ -34,8 +34,9 @@ private func table(_ seen: @escaping @Sendable (Own) -> Void = { _ in }) -> Comm
     ]
     let run: @Sendable (Own, Void) async throws -> CommandOutput = { options, _ in
         seen(options)
-        return CommandOutput(schema: "t/1")
+        return CommandOutput()
     }
+    let schema = OutputSchema("tool/1", [])
     return CommandTable(
         program: "tool", summary: "a tool",
         globalFlags: [
@@ -51,16 +52,16 @@ private func table(_ seen: @escaping @Sendable (Own) -> Void = { _ in }) -> Comm
         ],
         commands: [
             Command(
-                "list", aliases: ["ls"], summary: "list things", options: { Own() }, flags: flags,
+                "list", aliases: ["ls"], summary: "list things", output: schema, options: { Own() }, flags: flags,
                 operands: [
                     Operand("ID", arity: .any, summary: "which") { (word, options) in options.words.append(word) }
                 ],
                 examples: [Example("list", "all of them")], run: run),
             Command(
-                "snapshot", summary: "look after snapshots",
+                "snapshot", summary: "look after snapshots", output: schema,
                 subcommands: [
                     Command(
-                        "create", summary: "create one", options: { Own() }, flags: flags,
+                        "create", summary: "create one", output: schema, options: { Own() }, flags: flags,
                         operands: [
                             Operand("ID", arity: .one, summary: "which") { (word, options) in options.words.append(word)
                             }

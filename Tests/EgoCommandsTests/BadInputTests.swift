@@ -135,10 +135,11 @@ struct BadInputTests {
         let file = workplace.path("c.toml")
         for (text, says) in [
             ("store = \n", "c.toml: the configuration does not parse: line"),
-            ("stroe = \"x\"\n", "c.toml: unknown key \"stroe\""), ("page = \"many\"\n", "c.toml: page:"),
-            ("output = [1]\n", "c.toml: output has to be"),
-            ("[context]\na = 1\n", "c.toml: context.a has to be a table"),
-            ("[context.a]\nstoer = \"x\"\n", "c.toml: unknown key \"stoer\""),
+            ("stroe = \"x\"\n", "c.toml: line 1, column 1: unknown key \"stroe\""),
+            ("page = \"many\"\n", "c.toml: line 1, column 1: page: it is no number"),
+            ("output = [1]\n", "c.toml: line 1, column 1: output: it is no string"),
+            ("[context]\na = 1\n", "c.toml: line 2, column 1: a: a is not a table"),
+            ("[context.a]\nstoer = \"x\"\n", "c.toml: line 2, column 1: unknown key \"stoer\" in context.a"),
         ] {
             try text.write(toFile: file, atomically: true, encoding: .utf8)
             let result = await workplace.run(["status", "--config", file])

@@ -3,6 +3,7 @@ import CommandLineKit
 import EgoCommands
 import EgoCore
 import Foundation
+import Synchronization
 
 /// A clock that stands still.
 struct FixedTime: TimeSource {
@@ -40,8 +41,15 @@ final class Workplace: Sendable {
         let (output, errors) = (MemorySink(), MemorySink())
         var variables = ["XDG_CONFIG_HOME": url.appending(path: "none").path]
         variables.merge(environment) { $1 }
+        let rest = Mutex(input.map { Array($0.utf8) })
         let console = Console(
-            output: output, errors: errors, environment: variables, readInput: { input.map { Array($0.utf8) } })
+            output: output, errors: errors, environment: variables,
+            readBlock: {
+                rest.withLock { rest in
+                    defer { if rest != nil { rest = [] } }
+                    return rest
+                }
+            })
         let code = await EgoCommandLine(domain: domain, sample: BankSample(), time: FixedTime())
             .run(arguments, console: console)
         return (code, output.text, errors.text)

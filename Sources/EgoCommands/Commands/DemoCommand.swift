@@ -29,7 +29,7 @@ extension Command where Context == CommandContext {
                     " each event carries the state after it, as eGo v3 wrote it, and there are no snapshots.",
                 ]),
             ],
-            options: { DemoOptions() },
+            output: .demo, options: { DemoOptions() },
             flags: [
                 Flag(
                     "entities", arity: .value(placeholder: "N", completion: .none),
@@ -78,7 +78,6 @@ extension Command where Context == CommandContext {
     ) async throws -> CommandOutput {
         func output(_ fields: [OutputValue.Field], changed: Bool) throws -> CommandOutput {
             CommandOutput(
-                schema: "ego.demo/1",
                 fields: [
                     .init("store", .text(try context.location.description)),
                     .init("entities", .number(parameters.entities)),

@@ -9,6 +9,15 @@ private struct EntitiesOptions: Sendable {
 }
 
 extension Command where Context == CommandContext {
+    private static var entityColumns: [Column] {
+        [
+            .id, .word("kind"), .sequenceNumber, Column("event_count", .right, title: "EVENTS"),
+            Column("shard", .right), .time("first_timestamp", title: "FIRST", isDefault: false),
+            .time("last_timestamp", title: "LAST"), Column("encrypted", isDefault: false),
+            Column("erased", isDefault: false),
+        ]
+    }
+
     static var entities: Command {
         Command(
             "entities", summary: "list entities",
@@ -18,7 +27,7 @@ extension Command where Context == CommandContext {
                     ", the output says with which ", .flag("after"), " to go on.",
                 ])
             ],
-            options: { EntitiesOptions() },
+            output: .entities, columns: entityColumns, options: { EntitiesOptions() },
             flags: [
                 Flag(
                     "kind", arity: .value(placeholder: "KIND", completion: .dynamic("kind")),
@@ -57,16 +66,9 @@ extension Command where Context == CommandContext {
             }
             let listing = EntityListing(store: store, query: options.query, limit: options.limit, context.global.page)
             return CommandOutput(
-                schema: "ego.entities/1",
                 records: RecordList(
                     "entities",
-                    columns: [
-                        Column("id"), Column("kind"), Column("sequence_number", .right, title: "SEQ"),
-                        Column("event_count", .right, title: "EVENTS"),
-                        Column("shard", .right), Column("first_timestamp", title: "FIRST", isDefault: false),
-                        Column("last_timestamp", title: "LAST"),
-                        Column("encrypted", isDefault: false), Column("erased", isDefault: false),
-                    ]
+                    columns: entityColumns
                 ) { try await listing.nextPage() }
             ) {
                 let next = try await listing.finish()

@@ -13,6 +13,13 @@ private struct EventsOptions: Sendable {
 }
 
 extension Command where Context == CommandContext {
+    private static var eventColumns: [Column] {
+        [
+            Column("position", .right, title: "POS"), .id, .sequenceNumber, .time("timestamp"),
+            Column("shard", .right, isDefault: false), .type, Column("encrypted", isDefault: false), Column("payload"),
+        ]
+    }
+
     static var events: Command {
         Command(
             "events", summary: "list or follow events",
@@ -28,7 +35,7 @@ extension Command where Context == CommandContext {
                     " it begins with the next one.",
                 ]),
             ],
-            options: { EventsOptions() },
+            output: .events, columns: eventColumns, options: { EventsOptions() },
             flags: [
                 Flag(
                     "type", arity: .value(placeholder: "TYPE", completion: .dynamic("event-type")),
@@ -116,13 +123,8 @@ extension Command where Context == CommandContext {
         var resolved: [OutputValue.Field] = []
         if let since = query.since { resolved.append(OutputValue.Field("since", .moment(since))) }
         if let until = query.until { resolved.append(OutputValue.Field("until", .moment(until))) }
-        let columns = [
-            Column("position", .right), Column("id"), Column("sequence_number", .right, title: "SEQ"),
-            Column("timestamp"), Column("shard", .right, isDefault: false), Column("type"),
-            Column("encrypted", isDefault: false), Column("payload"),
-        ]
-        let records = RecordList("events", columns: columns, isLive: isFollowing) { try await run.nextPage() }
-        return CommandOutput(schema: "ego.events/1", fields: resolved, records: records) { try await run.finish() }
+        let records = RecordList("events", columns: eventColumns, isLive: isFollowing) { try await run.nextPage() }
+        return CommandOutput(fields: resolved, records: records) { try await run.finish() }
     }
 }
 

@@ -13,7 +13,7 @@ extension Command where Context == CommandContext {
             discussion: [
                 "Without a command, lists all of them. With one, tells everything about it, as its --help does."
             ],
-            options: { HelpOptions() },
+            output: .help, options: { HelpOptions() },
             operands: [
                 Operand("COMMAND", arity: .any, summary: "the command to tell about", completion: .dynamic("command")) {
                     (word, options) in options.path.append(word)
@@ -35,14 +35,17 @@ extension Command where Context == CommandContext {
 
     static var version: Command {
         Command(
-            "version", summary: "show the version of this program", options: { EmptyOptions() },
+            "version", summary: "show the version of this program", output: .version, options: { EmptyOptions() },
             examples: [Example("version -o json", "the version for a script")]
         ) { _, _ in VersionReport.output }
     }
 
+    private static var exitCodeColumns: [Column] { [Column("code", .right), Column("name"), Column("meaning")] }
+
     static var exitCodes: Command {
         Command(
-            "exit-codes", summary: "list how commands end", options: { EmptyOptions() },
+            "exit-codes", summary: "list how commands end", output: .exitCodes, columns: exitCodeColumns,
+            options: { EmptyOptions() },
             examples: [Example("exit-codes", "all exit codes and their meaning")]
         ) { _, _ in
             let records = ExitCode.all.map { code in
@@ -52,10 +55,9 @@ extension Command where Context == CommandContext {
                 ])
             }
             return CommandOutput(
-                schema: "ego.exit-codes/1",
                 records: RecordList(
                     "exit_codes",
-                    columns: [Column("code", .right), Column("name"), Column("meaning")], records))
+                    columns: exitCodeColumns, records))
         }
     }
 }
@@ -72,7 +74,6 @@ enum HelpText {
         let width = min(context.console.columns() ?? 80, 100)
         let text = table.help(for: path, request, width: width) ?? table.overview(width: width)
         return CommandOutput(
-            schema: "ego.help/1",
             fields: [.init("command", .text(path.joined(separator: " "))), .init("text", .text(text))],
             text: text)
     }
@@ -85,7 +86,6 @@ enum VersionReport {
     static var output: CommandOutput {
         let text = "ego \(version) (SQLite \(SQLiteStore.libraryVersion), schema \(SQLiteStore.schemaVersion))\n"
         return CommandOutput(
-            schema: "ego.version/1",
             fields: [
                 .init("version", .text(version)), .init("sqlite", .text(SQLiteStore.libraryVersion)),
                 .init("schema_version", .number(SQLiteStore.schemaVersion)),

@@ -25,7 +25,7 @@ extension Command where Context == CommandContext {
                     " nothing is changed; with the former the exit code says whether there is work.",
                 ]),
             ],
-            options: { InitOptions() },
+            output: .initialize, options: { InitOptions() },
             flags: [
                 Flag("check", arity: .toggle(negated: false), summary: "only report; exit 2 when there is work to do") {
                     (value, options) in options.isCheck = value.isOn
@@ -37,7 +37,7 @@ extension Command where Context == CommandContext {
             ],
             examples: [
                 Example("init", "create ./ego.db, or bring it up to date"),
-                Example("init --check", "exit 2 when the store is not up to date"),
+                Example("init --check", "exit 2 when the store is not up to date", exitCode: .findings),
             ],
             exitCodes: [.findings, .data, .noInput, .busy, .noPermission, .config]
         ) { options, context in
@@ -64,7 +64,6 @@ extension Command where Context == CommandContext {
         let (was, isPending) = describe(before)
         let action = isPending ? (isOnlyLook ? "would be \(was)" : was) : "up to date"
         return CommandOutput(
-            schema: "ego.init/1",
             fields: [
                 .init("store", .text(path)), .init("schema_version", .number(SQLiteStore.schemaVersion)),
                 .init("action", .text(action)), .init("pending", .bool(isOnlyLook && isPending)),

@@ -17,7 +17,8 @@ extension Command where Context == CommandContext {
                 ]),
                 "Several entities are all replayed, even when one fails; the exit code is 3 then.",
             ],
-            options: { ReplayOptions() }, flags: ReplayOptions.flags,
+            output: .replay, columns: ReplayOptions.allColumns, options: { ReplayOptions() },
+            flags: ReplayOptions.flags,
             operands: [
                 Operand("ID", arity: .any, summary: "the entities", completion: .dynamic("entity")) {
                     (word, options) throws(UsageError) in options.ids.append(try persistenceID(word))
@@ -37,7 +38,6 @@ extension Command where Context == CommandContext {
             let store = try await context.open(readOnly: true)
             let run = ReplayRun(options: options, store: store, context: context)
             return CommandOutput(
-                schema: "ego.replay/1",
                 records: RecordList("entities", columns: options.columns, rows: options.rows) {
                     try await run.nextPage()
                 }
@@ -116,18 +116,32 @@ struct ReplayOptions: Sendable {
         }
     }
 
+    /// The columns of all forms of the command, for completion.
+    static var allColumns: [Column] {
+        var (verify, trace, diff) = (ReplayOptions(), ReplayOptions(), ReplayOptions())
+        verify.isVerify = true
+        trace.isTrace = true
+        diff.diff = (1, 1)
+        var all: [Column] = []
+        for column in [ReplayOptions(), verify, trace, diff].flatMap(\.columns)
+        where !all.contains(where: { $0.name == column.name }) {
+            all.append(column)
+        }
+        return all
+    }
+
     /// The columns of a table.
     var columns: [Column] {
-        let base = [Column("id"), Column("kind", isDefault: !isTrace && diff == nil)]
+        let base = [Column.id, .word("kind", isDefault: !isTrace && diff == nil)]
         let counts = [
-            Column("sequence_number", .right, title: "SEQ"),
+            .sequenceNumber,
             Column("event_count", .right, title: "EVENTS", isDefault: !isTrace),
             Column("snapshot_sequence_number", .right, title: "SNAPSHOT", isDefault: false),
-            Column("timestamp", isDefault: false),
+            .time("timestamp", isDefault: false),
         ]
         if isTrace {
             return base + [
-                Column("sequence_number", .right, title: "SEQ"), Column("timestamp"), Column("type"),
+                .sequenceNumber, .time("timestamp"), .type,
                 Column("event", isDefault: false),
                 Column("state"),
             ]

@@ -26,7 +26,7 @@ extension Command where Context == CommandContext {
                     .flag("command-id"), " a repeated command has no second effect, and the same answer.",
                 ]),
             ],
-            options: { SendOptions() },
+            output: .send, columns: [.sequenceNumber, .type, Column("payload")], options: { SendOptions() },
             flags: [
                 Flag(
                     "kind", arity: .value(placeholder: "KIND", completion: .dynamic("kind")),
@@ -64,7 +64,9 @@ extension Command where Context == CommandContext {
                 Example(
                     "send acc-9001 CreateAccount '{\"accountId\":\"acc-9001\",\"accountBalance\":100}'",
                     "open an account"),
-                Example("send --dry-run acc-1 DebitAccount '{\"balance\":9000000}'", "see what would happen"),
+                Example(
+                    "send --dry-run acc-1 DebitAccount '{\"balance\":9000000}'", "see what would happen",
+                    exitCode: .rejected),
             ],
             exitCodes: [
                 .refused, .rejected, .data, .noInput, .unavailable, .busy, .noPermission, .config,
@@ -140,7 +142,6 @@ extension Command where Context == CommandContext {
         }
         let changed = !isDryRun && !reply.isRepeated && !reply.events.isEmpty
         return CommandOutput(
-            schema: "ego.send/1",
             fields: [
                 .init("id", .text(reply.persistenceID.rawValue)), .init("kind", .text(kind.name)),
                 .init("sequence_number", .number(reply.sequenceNumber)),
@@ -149,7 +150,7 @@ extension Command where Context == CommandContext {
             ],
             records: RecordList(
                 "events",
-                columns: [Column("sequence_number", .right, title: "SEQ"), Column("type"), Column("payload")], events),
+                columns: [.sequenceNumber, .type, Column("payload")], events),
             showsFields: true
         ) {
             // A durable state has no events to show; its version says whether something was written.

@@ -5,7 +5,7 @@ import EgoOperations
 extension Command where Context == CommandContext {
     static var status: Command {
         Command(
-            "status", summary: "show a store on one screen", options: { EmptyOptions() },
+            "status", summary: "show a store on one screen", output: .status, options: { EmptyOptions() },
             examples: [
                 Example("status", "counts, sizes, projections, jobs and hazards"),
                 Example("status -o json", "the same for a script"),
@@ -14,7 +14,7 @@ extension Command where Context == CommandContext {
         ) { _, context in
             let location = try context.location
             let status = try await context.reading { try await StoreStatus(of: $0) }
-            return CommandOutput(schema: "ego.status/1", fields: fields(status, location))
+            return CommandOutput(fields: fields(status, location))
         }
     }
 

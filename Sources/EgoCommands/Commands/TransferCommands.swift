@@ -1,0 +1,374 @@
+import CommandLineKit
+import EgoCore
+import EgoOperations
+import Synchronization
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// What `ego export` was told.
+private struct ExportOptions: Sendable {
+    var selection = ExportSelection()
+    var ids: [PersistenceID] = []
+    var format: ExportFormat?
+    var file: String?
+    var since: String?
+    var until: String?
+}
+
+/// What `ego import` was told.
+private struct ImportOptions: Sendable {
+    var file = ""
+    var format: ExportFormat?
+    var onConflict = JournalImport.OnConflict.fail
+}
+
+extension Command where Context == CommandContext {
+    static var export: Command {
+        Command(
+            "export", summary: "write the journal to a file or a pipe",
+            discussion: [
+                .paragraph([
+                    "As JSON Lines, which people can read and ", .command("import"),
+                    " takes exactly as it was, with snapshots, durable states and a checksum; or as length-delimited egopb.Event messages, which eGo for Go reads. What is appended after the command began is not included.",
+                ]),
+                .paragraph([
+                    "With ", .flag("to"),
+                    " it is a job: the file has the suffix .partial until it is whole, and when it was stopped, however hard, the same command goes on with it. Without a file the export goes to standard output, and nothing is recorded; ",
+                    .flag("after"), " goes on from a position.",
+                ]),
+                "Encrypted payloads stay encrypted; keys are not exported.",
+            ],
+            output: .export, options: { ExportOptions() },
+            flags: [
+                Flag(
+                    "to", arity: .value(placeholder: "FILE", completion: .file),
+                    summary: "the file to write (default: standard output)"
+                ) { (value, options) in options.file = value.text == "-" ? nil : value.text },
+                formatFlag { (format, options) in options.format = format },
+                Flag(
+                    "kind", arity: .value(placeholder: "KIND", completion: .dynamic("kind")),
+                    summary: "only entities that were recorded with this kind"
+                ) { (value, options) in options.selection.kind = value.text },
+                Flag(
+                    "shard", arity: .value(placeholder: "N", completion: .none), summary: "only entities of this shard"
+                ) { (value, options) throws(UsageError) in
+                    options.selection.shard = try integer(value.text, in: 0...UInt64(Int64.max))
+                },
+                Flag(
+                    "since", arity: .value(placeholder: "TIME", completion: .none),
+                    summary: "only events written at this time or later"
+                ) { (value, options) in options.since = value.text },
+                Flag(
+                    "until", arity: .value(placeholder: "TIME", completion: .none),
+                    summary: "only events written before this time"
+                ) { (value, options) in options.until = value.text },
+                Flag(
+                    "after", arity: .value(placeholder: "POSITION", completion: .none),
+                    summary: "only events after this position"
+                ) { (value, options) throws(UsageError) in
+                    guard let offset = Offset(value.text) else {
+                        throw UsageError("\(Escape.shown(value.text, quoted: true)) is no position")
+                    }
+                    options.selection.after = offset.description
+                },
+                Flag(
+                    "events-only", arity: .toggle(negated: false), summary: "leave out snapshots and durable states"
+                ) { (value, options) in options.selection.isEventsOnly = value.isOn },
+            ],
+            operands: [
+                Operand(
+                    "ID", arity: .any, summary: "the entities; without one, all of them",
+                    completion: .dynamic("entity")
+                ) { (word, options) throws(UsageError) in options.ids.append(try persistenceID(word)) }
+            ],
+            examples: [
+                Example("export --to bank.jsonl", "the whole store as JSON Lines"),
+                Example("export --format protobuf --to bank.pb", "its events as eGo for Go reads them"),
+                Example("export acc-1 --since 2026-01-01", "one entity's events of this year, to the terminal"),
+            ],
+            exitCodes: [
+                .refused, .notFound, .timedOut, .data, .noInput, .unavailable, .busy, .noPermission, .config,
+                .interrupted,
+            ]
+        ) { options, context in
+            var selection = options.selection
+            selection.ids = options.ids.map(\.rawValue)
+            if let since = options.since {
+                selection.since = try context.moment(since, flag: "since").unixNanoseconds
+            }
+            if let until = options.until {
+                selection.until = try context.moment(until, flag: "until").unixNanoseconds
+            }
+            let format = options.format ?? .jsonl
+            guard let file = options.file else { return try pipe(selection, format, context) }
+            let exists = FileManager.default.fileExists(atPath: file)
+            if exists, !context.global.isDryRun {
+                try context.confirmation.confirm("\(Escape.shown(file)) will be replaced")
+            }
+            // Only a job can go on after it was stopped; where the store may not be changed there is none.
+            let hasJob = !context.global.isReadOnly && !context.global.isDryRun
+            return try await context.withStore(readOnly: !hasJob) { store in
+                try await check(selection, store, context)
+                let export = JournalExport(
+                    store: store, messages: context.domain.messages, selection: selection, format: format,
+                    page: context.page)
+                if context.global.isDryRun { return try await preview(store, file, format) }
+                let total = try await store.statistics().events
+                let progress = context.progress("export")
+                defer { progress.finish() }
+                let report: @Sendable (Int) -> Void = { progress.report(done: $0, total: total, unit: "events") }
+                let summary: JournalExport.Summary
+                if hasJob {
+                    summary = try await export.write(
+                        toFile: file, command: context.commandLine, by: context.person, time: context.time,
+                        progress: report)
+                } else {
+                    summary = try await export.write(toFile: file, progress: report)
+                }
+                return CommandOutput(fields: fields(summary, file, format)) {
+                    CommandOutput.Completion(changed: true, diagnostics: notes(format))
+                }
+            }
+        }
+    }
+
+    private static func formatFlag<Options>(
+        _ apply: @escaping @Sendable (ExportFormat, inout Options) -> Void
+    ) -> Flag<Options> {
+        Flag(
+            "format",
+            arity: .value(placeholder: "FORMAT", completion: .choices(ExportFormat.allCases.map(\.rawValue))),
+            summary: "the form of the file"
+        ) { (value, options) throws(UsageError) in apply(try choice(value.text, "format"), &options) }
+    }
+
+    private static func check(
+        _ selection: ExportSelection, _ store: any Store, _ context: CommandContext
+    ) async throws {
+        if let shard = selection.shard { try await checkShard(Shard(shard), of: store) }
+        if let kind = selection.kind, !context.domain.kinds.isEmpty {
+            let found = try await store.entities(EntityQuery(kind: kind, limit: 1))
+            // No entity was recorded with it, and no behavior has it: more likely misspelled than empty.
+            if found.isEmpty { _ = try context.domain.kind(named: kind) }
+        }
+        let resolver = EntityResolver(store: store, domain: context.domain)
+        for id in selection.ids { _ = try await resolver.existing(try PersistenceID(id)) }
+    }
+
+    private static func notes(_ format: ExportFormat) -> [Diagnostic] {
+        if format == .jsonl { return [] }
+        return [
+            Diagnostic(
+                .note, code: "events_only",
+                "egopb.Event has no room for kinds, command IDs, snapshots and durable states; the format jsonl has them"
+            )
+        ]
+    }
+
+    private static func fields(
+        _ summary: JournalExport.Summary, _ file: String, _ format: ExportFormat, isDryRun: Bool = false
+    ) -> [OutputValue.Field] {
+        [
+            .init("file", .text(file)), .init("format", .text(format.rawValue)),
+            .init("events", .number(summary.events)), .init("entities", .number(summary.entities)),
+            .init("snapshots", .number(summary.snapshots)), .init("states", .number(summary.states)),
+            .init("bytes", .number(summary.bytes)), .init("position", .identifier(summary.position)),
+            .init("sha256", summary.sha256.isEmpty ? .null : .text(summary.sha256)), .init("dry_run", .bool(isDryRun)),
+        ]
+    }
+
+    private static func preview(
+        _ store: any Store, _ file: String, _ format: ExportFormat
+    ) async throws -> CommandOutput {
+        let statistics = try await store.statistics()
+        var summary = JournalExport.Summary()
+        (summary.events, summary.position) = (statistics.events, statistics.head.description)
+        if format == .jsonl {
+            (summary.entities, summary.snapshots, summary.states) = (
+                statistics.entities, statistics.snapshots, statistics.durableStates
+            )
+        }
+        return CommandOutput(fields: fields(summary, file, format, isDryRun: true))
+    }
+
+    /// Writes to standard output, where there is room for nothing else.
+    private static func pipe(
+        _ selection: ExportSelection, _ format: ExportFormat, _ context: CommandContext
+    ) throws -> CommandOutput {
+        if context.givenFlags.contains("output") {
+            throw UsageError(
+                "the export itself goes to standard output", subject: "--output", hint: "name a file with --to FILE")
+        }
+        if format == .protobuf, context.console.outputIsTerminal {
+            throw UsageError(
+                "binary data is not for a terminal", subject: "--format",
+                hint: "name a file with --to FILE, or use a pipe")
+        }
+        let written = Mutex(JournalExport.Summary())
+        var output = CommandOutput {
+            let summary = written.withLock { $0 }
+            return CommandOutput.Completion(
+                diagnostics: [
+                    Diagnostic(
+                        .note, code: "exported",
+                        "\(summary.events) events up to position \(summary.position), SHA-256 \(summary.sha256)")
+                ] + notes(format))
+        }
+        output.stream = { sink in
+            let last = Mutex(Offset.start.description)
+            do {
+                let summary = try await context.reading { store in
+                    try await check(selection, store, context)
+                    let export = JournalExport(
+                        store: store, messages: context.domain.messages, selection: selection, format: format,
+                        page: context.page)
+                    return try await export.write(
+                        to: { bytes in try sink.write(bytes: bytes) },
+                        progress: { position in last.withLock { $0 = position } })
+                }
+                written.withLock { $0 = summary }
+            } catch is CancellationError {
+                try sink.flush()
+                let position = last.withLock { $0 }
+                throw CommandFailure(
+                    .interrupted, "interrupted", "events up to position \(position) were written",
+                    hint: "go on with --after \(position)")
+            }
+        }
+        return output
+    }
+
+    // MARK: Import
+
+    static var importing: Command {
+        Command(
+            "import", summary: "take an exported journal into a store",
+            discussion: [
+                "First the whole file is read: its checksum, its order, and whether its events can follow what the store has. Only then its records are written, page by page; each page is there whole or not at all. When it was stopped, however hard, the same command goes on. A file that was imported before is left alone.",
+                .paragraph([
+                    "Events keep their sequence numbers, times and payloads; positions are given anew. An event that the store has already stops the import before anything is written, or with ",
+                    .flag("on-conflict"), " skip stays as it is. Entities that were erased in the store stay erased.",
+                ]),
+                "With - the file is read from standard input, into a temporary file first.",
+            ],
+            output: .importing, options: { ImportOptions() },
+            flags: [
+                formatFlag { (format, options) in options.format = format },
+                Flag(
+                    "on-conflict",
+                    arity: .value(
+                        placeholder: "WHAT",
+                        completion: .choices(JournalImport.OnConflict.allCases.map(\.rawValue))),
+                    summary: "what to do with events that are there (default: fail)"
+                ) { (value, options) throws(UsageError) in options.onConflict = try choice(value.text, "choice") },
+            ],
+            operands: [
+                Operand("FILE", arity: .one, summary: "the file, or - for standard input", completion: .file) {
+                    (word, options) in options.file = word
+                }
+            ],
+            examples: [
+                Example("import bank.jsonl --store sqlite:copy.db", "fill an empty store"),
+                Example("import bank.jsonl --on-conflict skip --dry-run", "check a file against a store"),
+                Example("import bank.jsonl --on-conflict skip", "take what the store does not have"),
+            ],
+            exitCodes: [
+                .refused, .timedOut, .data, .noInput, .unavailable, .busy, .noPermission, .config, .interrupted,
+            ]
+        ) { options, context in
+            let isDryRun = context.global.isDryRun
+            if !isDryRun { try context.checkWritable() }
+            let input = try ImportInput(options.file, context)
+            defer { input.remove() }
+            let format = options.format ?? (options.file.hasSuffix(".pb") ? .protobuf : .jsonl)
+            return try await context.withStore(readOnly: isDryRun) { store in
+                let work = JournalImport(
+                    store: store, format: format, onConflict: options.onConflict, page: context.page)
+                do {
+                    return try await take(work, input, isDryRun: isDryRun, context)
+                } catch let error as OperationError where error.persistenceID == nil {
+                    throw CommandFailure(
+                        CommandFailure(error).exitCode, options.file, error.message, hint: error.hint)
+                }
+            }
+        }
+    }
+
+    private static func take(
+        _ work: JournalImport, _ input: ImportInput, isDryRun: Bool, _ context: CommandContext
+    ) async throws -> CommandOutput {
+        let checking = context.progress("check")
+        defer { checking.finish() }
+        let checked = try await work.check(input.path) { done, total in
+            checking.report(done: done, total: total, unit: "bytes")
+        }
+        checking.finish()
+        var summary = checked
+        if !isDryRun {
+            let progress = context.progress("import")
+            defer { progress.finish() }
+            summary = try await work.run(
+                input.path, checked, command: context.commandLine, by: context.person, time: context.time
+            ) { done, total in progress.report(done: done, total: total, unit: "bytes") }
+        }
+        let final = summary
+        return CommandOutput(
+            fields: [
+                .init("file", .text(input.name)), .init("events", .number(final.events)),
+                .init("skipped", .number(final.skipped)), .init("differing", .number(final.differing)),
+                .init("erased", .number(final.erased)), .init("entities", .number(final.entities)),
+                .init("snapshots", .number(final.snapshots)), .init("states", .number(final.states)),
+                .init("sha256", .text(final.sha256)), .init("checked", .bool(final.isChecked)),
+                .init("dry_run", .bool(isDryRun)),
+            ]
+        ) {
+            var diagnostics: [Diagnostic] = []
+            if final.differing > 0 {
+                diagnostics.append(
+                    Diagnostic(
+                        .warning, code: "differing",
+                        "\(final.differing) events are not the same in the store; they were left as they are there"))
+            }
+            if !final.isChecked {
+                diagnostics.append(
+                    Diagnostic(
+                        .warning, code: "unchecked", "there was no \(input.name).sha256 to compare the file with",
+                        hint: "a flipped bit in it would not be seen"))
+            }
+            return CommandOutput.Completion(
+                changed: !isDryRun && final.hasChanges, exitCode: final.differing > 0 ? .partial : .ok,
+                diagnostics: diagnostics)
+        }
+    }
+}
+
+/// The file of an import; standard input is kept in a temporary one, so that it can be read twice.
+private struct ImportInput: Sendable {
+    let name: String
+    let path: String
+    private let isTemporary: Bool
+
+    init(_ file: String, _ context: CommandContext) throws {
+        name = file
+        isTemporary = file == "-"
+        if !isTemporary {
+            path = file
+            var isFolder: Bool { (try? FileManager.default.contentsOfDirectory(atPath: file)) != nil }
+            if isFolder { throw CommandFailure(.noInput, file, "a folder is no export") }
+            return
+        }
+        path = FileManager.default.temporaryDirectory.appendingPathComponent("ego-\(UUID().uuidString)").path
+        do { try TransferCopy.write(to: path) { context.console.readBlock() } } catch {
+            remove()
+            throw error
+        }
+    }
+
+    func remove() {
+        if isTemporary { try? FileManager.default.removeItem(atPath: path) }
+    }
+}

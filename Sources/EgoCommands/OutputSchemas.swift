@@ -1,0 +1,325 @@
+import CommandLineKit
+
+/// What the output of each command holds. Fields are only ever added; the rest is a new version.
+extension OutputSchema {
+    static let initialize = OutputSchema(
+        "ego.init/1",
+        [
+            OutputField("store", .text), OutputField("schema_version", .count), OutputField("action", .text),
+            OutputField("pending", .bool, "whether there is work that was not done"),
+        ])
+
+    static let demo = OutputSchema(
+        "ego.demo/1",
+        [
+            OutputField("store", .text), OutputField("entities", .count), OutputField("events", .count),
+            OutputField("snapshots", .count, isOccasional: true), OutputField("written", .count),
+            OutputField("kept", .count, "events that were there already"), OutputField("dry_run", .bool),
+        ])
+
+    static let status = OutputSchema(
+        "ego.status/1",
+        [
+            OutputField(
+                "store",
+                .object([
+                    OutputField("kind", .text), OutputField("location", .text),
+                    OutputField("schema_version", .count), OutputField("origin", .text),
+                ])),
+            OutputField("entities", .count), OutputField("events", .count), OutputField("snapshots", .count),
+            OutputField("durable_states", .count), OutputField("shards", .count), OutputField("head", .identifier),
+            OutputField("bytes", .optional(.count)),
+            OutputField(
+                "projections",
+                .list(
+                    .object([
+                        OutputField("name", .text), OutputField("shards", .count), OutputField("offset", .identifier),
+                    ]))),
+            OutputField(
+                "jobs",
+                .list(
+                    .object([
+                        OutputField("id", .text), OutputField("kind", .text), OutputField("state", .text),
+                        OutputField("updated_at", .time),
+                    ]))),
+            OutputField(
+                "hazards", .list(.object([OutputField("code", .text), OutputField("message", .text)]))),
+        ])
+
+    static let entities = OutputSchema(
+        "ego.entities/1", records: ["entities"],
+        [
+            OutputField(
+                "entities",
+                .list(
+                    .object([
+                        OutputField("id", .text), OutputField("kind", .optional(.text)),
+                        OutputField("sequence_number", .identifier), OutputField("event_count", .count),
+                        OutputField("shard", .count), OutputField("first_timestamp", .optional(.time)),
+                        OutputField("last_timestamp", .optional(.time)), OutputField("encrypted", .bool),
+                        OutputField("erased", .bool),
+                    ]))),
+            OutputField("next", .optional(.text), "after which entity to go on"),
+        ])
+
+    static let events = OutputSchema(
+        "ego.events/1", records: ["events"],
+        [
+            OutputField("since", .time, isOccasional: true), OutputField("until", .time, isOccasional: true),
+            OutputField(
+                "events",
+                .list(
+                    .object([
+                        OutputField("id", .text), OutputField("sequence_number", .identifier),
+                        OutputField("position", .identifier), OutputField("timestamp", .time),
+                        OutputField("shard", .count), OutputField("type", .optional(.text)),
+                        OutputField("encrypted", .bool), OutputField("payload", .message),
+                    ]))),
+            OutputField("next", .optional(.identifier), "after which position to go on"),
+        ])
+
+    private static let mismatches = OutputShape.list(
+        .object([
+            OutputField("id", .text), OutputField("sequence_number", .identifier), OutputField("message", .text),
+        ]))
+
+    static let replay = OutputSchema(
+        "ego.replay/1", records: ["entities"],
+        [
+            OutputField(
+                "entities",
+                .list(
+                    .object([
+                        OutputField("id", .text), OutputField("kind", .optional(.text)),
+                        OutputField("sequence_number", .identifier), OutputField("event_count", .count),
+                        OutputField("snapshot_sequence_number", .optional(.identifier)),
+                        OutputField("timestamp", .optional(.time)), OutputField("state", .message),
+                        OutputField(
+                            "steps",
+                            .list(
+                                .object([
+                                    OutputField("sequence_number", .identifier), OutputField("timestamp", .time),
+                                    OutputField("type", .text), OutputField("event", .message),
+                                    OutputField("state", .message),
+                                ])), isOccasional: true, "with --trace"),
+                        OutputField("from_sequence_number", .identifier, isOccasional: true, "with --diff"),
+                        OutputField(
+                            "changes",
+                            .list(
+                                .object([
+                                    OutputField("path", .text), OutputField("before", .any), OutputField("after", .any),
+                                ])), isOccasional: true, "with --diff"),
+                        OutputField("verified", .bool, isOccasional: true, "with --verify"),
+                        OutputField("mismatches", mismatches, isOccasional: true, "with --verify"),
+                    ]))),
+            OutputField("verified", .bool, isOccasional: true, "with --verify"),
+            OutputField("mismatches", mismatches, isOccasional: true, "with --verify"),
+        ])
+
+    static let send = OutputSchema(
+        "ego.send/1", records: ["events"],
+        [
+            OutputField("id", .text), OutputField("kind", .text),
+            OutputField(
+                "events",
+                .list(
+                    .object([
+                        OutputField("sequence_number", .identifier), OutputField("type", .text),
+                        OutputField("payload", .message),
+                    ]))),
+            OutputField("sequence_number", .identifier), OutputField("state", .message),
+            OutputField("dry_run", .bool),
+        ])
+
+    static let snapshot = OutputSchema(
+        "ego.snapshot/1", records: ["snapshots"],
+        [
+            OutputField(
+                "snapshots",
+                .list(
+                    .object([
+                        OutputField("id", .text), OutputField("sequence_number", .identifier),
+                        OutputField("timestamp", .time), OutputField("type", .optional(.text)),
+                        OutputField("bytes", .count), OutputField("encrypted", .bool),
+                        OutputField("written", .bool, isOccasional: true, "with create"),
+                    ])), isOccasional: true, "with list and create"),
+            OutputField("next", .optional(.text), isOccasional: true, "with list: after which entity to go on"),
+            OutputField("verified", .bool, isOccasional: true, "with verify"),
+            OutputField("mismatches", mismatches, isOccasional: true, "with verify"),
+            OutputField("checked", .count, isOccasional: true, "with verify: how many entities"),
+            OutputField("deleted", .count, isOccasional: true, "with delete"),
+            OutputField("plan", plan, isOccasional: true, "with delete --dry-run"),
+            OutputField("guards", guards, isOccasional: true, "with delete"),
+            OutputField("dry_run", .bool, isOccasional: true),
+        ])
+
+    private static let guards = OutputShape.list(
+        .object([OutputField("name", .text), OutputField("id", .text), OutputField("detail", .text)]))
+
+    private static let plan = OutputShape.object([
+        OutputField("operation", .text), OutputField("store_id", .text), OutputField("head", .identifier),
+        OutputField("counts", .any), OutputField("samples", .list(.text)),
+    ])
+
+    static let export = OutputSchema(
+        "ego.export/1",
+        [
+            OutputField("file", .text), OutputField("format", .choice(["jsonl", "protobuf"])),
+            OutputField("events", .count), OutputField("entities", .count), OutputField("snapshots", .count),
+            OutputField("states", .count), OutputField("bytes", .count),
+            OutputField("position", .identifier, "the last exported event's place"),
+            OutputField("sha256", .optional(.text)), OutputField("dry_run", .bool),
+        ])
+
+    static let importing = OutputSchema(
+        "ego.import/1",
+        [
+            OutputField("file", .text), OutputField("events", .count), OutputField("skipped", .count),
+            OutputField("differing", .count, "skipped events that are not the same in the store"),
+            OutputField("erased", .count, "events of entities that were erased in the store"),
+            OutputField("entities", .count), OutputField("snapshots", .count), OutputField("states", .count),
+            OutputField("sha256", .text), OutputField("checked", .bool, "whether there was a checksum to compare"),
+            OutputField("dry_run", .bool),
+        ])
+
+    static let verify = OutputSchema(
+        "ego.verify/1", records: ["findings"],
+        [
+            OutputField(
+                "checked",
+                .object([
+                    OutputField("entities", .count), OutputField("events", .count), OutputField("snapshots", .count),
+                    OutputField("offsets", .count), OutputField("audit_records", .count),
+                ])),
+            OutputField(
+                "findings",
+                .list(
+                    .object([
+                        OutputField("kind", .text), OutputField("id", .optional(.text)),
+                        OutputField("sequence_number", .optional(.identifier)), OutputField("message", .text),
+                        OutputField("remedy", .text),
+                    ]))),
+        ])
+
+    static let doctor = OutputSchema(
+        "ego.doctor/1", records: ["checks"],
+        [
+            OutputField(
+                "checks",
+                .list(
+                    .object([
+                        OutputField("check", .text), OutputField("status", .choice(["ok", "warning", "problem"])),
+                        OutputField("message", .text), OutputField("remedy", .optional(.text)),
+                    ]))),
+            OutputField("problems", .count), OutputField("warnings", .count),
+        ])
+
+    static let jobs = OutputSchema(
+        "ego.jobs/1", records: ["jobs"],
+        [
+            OutputField(
+                "jobs",
+                .list(
+                    .object([
+                        OutputField("id", .text), OutputField("kind", .text),
+                        OutputField("state", .choice(["running", "interrupted", "failed", "done"])),
+                        OutputField("created_at", .time), OutputField("updated_at", .time),
+                        OutputField("arguments", .any), OutputField("checkpoint", .any),
+                    ])))
+        ])
+
+    static let audit = OutputSchema(
+        "ego.audit/1", records: ["records"],
+        [
+            OutputField(
+                "records",
+                .list(
+                    .object([
+                        OutputField("number", .identifier), OutputField("at", .time), OutputField("operator", .text),
+                        OutputField("action", .text), OutputField("arguments", .any), OutputField("reason", .text),
+                        OutputField("result", .any), OutputField("hash", .text), OutputField("previous_hash", .text),
+                    ])), isOccasional: true),
+            OutputField("next", .optional(.identifier), isOccasional: true, "after which record to go on"),
+            OutputField("verified", .bool, isOccasional: true, "with verify"),
+            OutputField("count", .count, isOccasional: true, "with verify: how many records"),
+            OutputField("last_hash", .text, isOccasional: true, "with verify: keep it, to give to --expect"),
+            OutputField(
+                "problems",
+                .list(.object([OutputField("number", .identifier), OutputField("message", .text)])),
+                isOccasional: true, "with verify"),
+        ])
+
+    static let config = OutputSchema(
+        "ego.config/1", records: ["settings"],
+        [
+            OutputField(
+                "settings",
+                .list(
+                    .object([
+                        OutputField("name", .text), OutputField("value", .optional(.text)),
+                        OutputField("origin", .text),
+                        OutputField("environment", .optional(.text)), OutputField("summary", .text),
+                    ]))),
+            OutputField("files", .list(.text), "the configuration files that were read"),
+        ])
+
+    static let context = OutputSchema(
+        "ego.context/1", records: ["contexts"],
+        [
+            OutputField(
+                "contexts",
+                .list(
+                    .object([
+                        OutputField("name", .text), OutputField("chosen", .bool),
+                        OutputField("store", .optional(.text)),
+                        OutputField("protected", .bool), OutputField("read_only", .bool), OutputField("file", .text),
+                    ])), isOccasional: true, "with list and show"),
+            OutputField("context", .text, isOccasional: true, "with use"),
+            OutputField("file", .text, isOccasional: true, "with use"),
+        ])
+
+    static let generate = OutputSchema(
+        "ego.generate/1", records: ["schemas"],
+        [
+            OutputField("text", .text, isOccasional: true), OutputField("files", .list(.text), isOccasional: true),
+            OutputField(
+                "schemas", .list(.object([OutputField("name", .text), OutputField("schema", .text)])),
+                isOccasional: true),
+        ])
+
+    static let help = OutputSchema("ego.help/1", [OutputField("command", .text), OutputField("text", .text)])
+
+    static let version = OutputSchema(
+        "ego.version/1",
+        [OutputField("version", .text), OutputField("sqlite", .text), OutputField("schema_version", .count)])
+
+    static let exitCodes = OutputSchema(
+        "ego.exit-codes/1", records: ["exit_codes"],
+        [
+            OutputField(
+                "exit_codes",
+                .list(
+                    .object([
+                        OutputField("code", .count), OutputField("name", .text), OutputField("meaning", .text),
+                    ])))
+        ])
+
+    /// The envelope of a command line that names no command.
+    static let error = OutputSchema("ego.error/1", [])
+}
+
+extension Column {
+    static let id = Column("id", shortening: .middle)
+    static let sequenceNumber = Column("sequence_number", .right, title: "SEQ")
+    static let type = Column("type", shortening: .package)
+
+    /// A moment; part of one would be another.
+    static func time(_ name: String, title: String? = nil, isDefault: Bool = true) -> Column {
+        Column(name, title: title, isDefault: isDefault, shortening: .never(asked: false))
+    }
+
+    /// A word of a fixed set, such as a state.
+    static func word(_ name: String, title: String? = nil, isDefault: Bool = true) -> Column {
+        Column(name, title: title, isDefault: isDefault, shortening: .never(asked: false))
+    }
+}

@@ -1,0 +1,53 @@
+import CommandLineKit
+import EgoOperations
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+/// Plans in files, and in a command's output.
+enum PlanFile {
+    static func write(_ plan: Plan, to path: String) throws {
+        do { try plan.encoded().write(to: URL(fileURLWithPath: path)) } catch {
+            throw CommandFailure(.io, path, "the plan cannot be written: \(SystemError.text(error))")
+        }
+    }
+
+    static func read(_ path: String) throws -> Plan {
+        guard FileManager.default.fileExists(atPath: path) else {
+            throw CommandFailure(.noInput, path, "there is no such plan")
+        }
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw CommandFailure(.noPermission, path, "the plan cannot be read")
+        }
+        do { return try Plan.decoded(data) } catch {
+            throw CommandFailure(.data, path, error.message, hint: error.hint)
+        }
+    }
+
+    static func value(_ plan: Plan) -> OutputValue {
+        let counts = plan.counts.sorted { $0.key < $1.key }.map { OutputValue.Field($0.key, .number($0.value)) }
+        return .object([
+            .init("operation", .text(plan.operation)), .init("store_id", .text(plan.storeID)),
+            .init("head", .identifier(plan.head)), .init("counts", .object(counts)),
+            .init("samples", .array(plan.samples.map(OutputValue.text))),
+        ])
+    }
+}
+
+/// What the operating system said, without Foundation's wrapping.
+enum SystemError {
+    static func text(_ error: any Error) -> String {
+        guard let error = error as? CocoaError else { return "\(error)" }
+        let posix = error.underlying as? POSIXError
+        return posix.map { String(cString: strerror($0.code.rawValue)) } ?? "error \(error.code.rawValue)"
+    }
+}
