@@ -43,14 +43,17 @@ let package = Package(
         .testTarget(name: "EgoTestKitTests", dependencies: ["BankDomain", "Ego", "EgoCore", "EgoTestKit", .protobuf]),
         // A program that tests kill: it appends, and prints what was acknowledged.
         .executableTarget(
-            name: "StoreExerciser", dependencies: ["BankDomain", "Ego", "EgoCore", "EgoSQLite", .protobuf],
+            name: "StoreExerciser",
+            dependencies: ["BankDomain", "Ego", "EgoCore", "EgoOperations", "EgoSQLite", "EgoTestKit", .protobuf],
             path: "Tests/StoreExerciser"),
         .testTarget(
             name: "EgoSQLiteTests",
             dependencies: ["BankDomain", "CSQLite", "EgoCore", "EgoSQLite", "EgoTestKit", "StoreExerciser"]),
         .testTarget(
             name: "EgoOperationsTests",
-            dependencies: ["BankDomain", "EgoCore", "EgoOperations", "EgoTestKit", .protobuf]),
+            dependencies: [
+                "BankDomain", "EgoCore", "EgoOperations", "EgoSQLite", "EgoTestKit", "StoreExerciser", .protobuf,
+            ]),
         .testTarget(name: "CommandLineKitTests", dependencies: ["CommandLineKit"]),
         .testTarget(
             name: "EgoCommandsTests",

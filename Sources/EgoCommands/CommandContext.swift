@@ -82,6 +82,14 @@ struct CommandContext: Sendable {
         return Logger(label: "ego") { _ in handler }
     }
 
+    /// Says something while the command runs.
+    func note(_ text: String) {
+        if global.isQuiet { return }
+        // What cannot be said is no reason to stop the work.
+        try? console.errors.write("ego: note: \(text)\n")
+        try? console.errors.flush()
+    }
+
     /// Who runs this command.
     var person: Operator { .current(reason: global.reason) }
 

@@ -125,8 +125,8 @@ public struct EgoCommandLine: Sendable {
         do {
             completion = try await Renderer(options, to: pager ?? context.console.output).render(output, schema: schema)
         } catch {
-            try pager?.close()
-            throw error
+            try? pager?.close()  // what went wrong first is what is told
+            throw await Self.afterwards(error, output)
         }
         // Whoever leaves the pager early has read enough.
         do { try pager?.close() } catch { if error != .brokenPipe { throw error } }
@@ -136,6 +136,17 @@ public struct EgoCommandLine: Sendable {
             Self.say(prefix + diagnostic.message, diagnostic.hint, to: context.console)
         }
         return completion.exitCode.number
+    }
+
+    /// An answer that could not be written does not undo what was done: the error has to say so.
+    private static func afterwards(_ error: any Error, _ output: CommandOutput) async -> any Error {
+        guard let problem = error as? OutputError, problem != .brokenPipe,
+            let completion = try? await output.finish(), completion.changed
+        else { return error }
+        var failure = CommandFailure(problem)
+        failure.changed = true
+        failure.hint = "the command was carried out; only its answer is lost"
+        return failure
     }
 
     /// The pager for what may be taller than the terminal; nil where there is none to use.

@@ -64,6 +64,9 @@ public actor EventListing {
     /// Nil when there was nothing more.
     public var next: Offset? { isAtEnd ? nil : offset }
 
+    /// Where the listing stands.
+    public var position: Offset { offset }
+
     /// The next events that match; nil when there are no more, or the limit is reached.
     public func nextPage() async throws -> [PersistedEvent]? {
         while !isAtEnd {

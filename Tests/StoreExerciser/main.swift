@@ -2,14 +2,20 @@
 //
 //   StoreExerciser credit PATH CLIENTS          credits accounts with numbered commands until it is killed
 //   StoreExerciser write PATH NAME WRITERS N    N appends by each of so many writers, timestamps taken early
+//   StoreExerciser export PATH FILE CALL        exports, and kills itself at a call of the store; 0 for never
+//   StoreExerciser import PATH FILE CALL        imports, likewise
+//   StoreExerciser unsnapshot PATH ID CALL      deletes an entity's snapshots, likewise
 //   StoreExerciser lock PATH                    holds the write lock until standard input ends
 
 import BankDomain
 import Ego
 import EgoCore
+import EgoOperations
 import EgoSQLite
+import EgoTestKit
 import Foundation
 import SwiftProtobuf
+import Synchronization
 
 func say(_ line: String) {
     FileHandle.standardOutput.write(Data((line + "\n").utf8))
@@ -69,6 +75,60 @@ func write(_ path: String, name: String, writers: Int, count: Int) async throws 
     await store.close()
 }
 
+/// A store whose process is killed at the n-th call that changes it: an odd number is before its effect, an even one
+/// after it.
+final class DeadlyStore: ForwardingStore {
+    let base: any Store
+    private let moment: Int
+    private let count = Mutex(0)
+
+    init(_ base: any Store, at moment: Int) {
+        self.base = base
+        self.moment = moment
+    }
+
+    func forward<Value: Sendable>(
+        _ call: StoreCall, _ body: () async throws(StoreError) -> Value
+    ) async throws(StoreError) -> Value {
+        if call.isWrite { step() }
+        let value = try await body()
+        if call.isWrite { step() }
+        return value
+    }
+
+    private func step() {
+        let reached = count.withLock { count in
+            count += 1
+            return count == moment
+        }
+        if reached { kill(getpid(), SIGKILL) }
+    }
+}
+
+/// Prints the result of a transfer, or the error that ended it.
+func transfer(_ kind: String, _ path: String, _ subject: String, at moment: Int) async throws {
+    let store = DeadlyStore(try await SQLiteStore(path: path), at: moment)
+    let page = PageLimit(rows: 7)
+    let person = Operator.current()
+    switch kind {
+    case "export":
+        let export = JournalExport(
+            store: store, messages: Domain.bank.messages, selection: ExportSelection(), format: .jsonl, page: page)
+        let summary = try await export.write(toFile: subject, command: "", by: person, time: SystemTime())
+        say("\(summary.events) \(summary.sha256)")
+    case "import":
+        let work = JournalImport(store: store, format: .jsonl, onConflict: .skip, page: page)
+        let summary = try await work.run(
+            subject, try await work.check(subject), command: "", by: person, time: SystemTime())
+        say("\(summary.events)")
+    default:
+        let snapshots = Snapshots(store: store, domain: .bank, time: SystemTime(), by: person)
+        let plan = try await snapshots.planDeletion(Snapshots.Deletion(ids: [try PersistenceID(subject)]))
+        say("\(try await snapshots.delete(plan, command: ""))")
+    }
+    await store.close()
+}
+
 func lock(_ path: String) async throws {
     let store = try await SQLiteStore(path: path)
     let probe = OffsetCommit(
@@ -90,6 +150,8 @@ switch arguments.first {
 case "credit": try await credit(arguments[1], clients: Int(arguments[2]) ?? 1)
 case "write":
     try await write(arguments[1], name: arguments[2], writers: Int(arguments[3]) ?? 1, count: Int(arguments[4]) ?? 1)
+case "export"?, "import"?, "unsnapshot"?:
+    try await transfer(arguments[0], arguments[1], arguments[2], at: Int(arguments[3]) ?? 0)
 case "lock": try await lock(arguments[1])
 default: exit(64)
 }

@@ -105,6 +105,10 @@ extension Command where Context == CommandContext {
                 if let shard = query.shard { try await checkShard(shard, of: store) }
                 if options.isFollowing {
                     if !options.hasStart, query.since == nil { query.after = try await store.head() }
+                    // Nothing tells an entity that will come from a name that is misspelled.
+                    if let id = query.persistenceID, try await store.stream(of: id) == nil {
+                        context.note("there is no \(Escape.shown(id.rawValue)) yet; its events are shown as they come")
+                    }
                 } else if let id = query.persistenceID {
                     _ = try await EntityResolver(store: store, domain: context.domain).existing(id)
                 }
@@ -154,7 +158,13 @@ private actor EventsRun {
     func nextPage() async throws -> [OutputValue]? {
         let page: [PersistedEvent]?
         if isFollowing {
-            page = try await listing.nextPage(following: context.time, every: Self.interval)
+            do {
+                page = try await listing.nextPage(following: context.time, every: Self.interval)
+            } catch is CancellationError {
+                throw CommandFailure(
+                    .interrupted, "interrupted", "\(shown) events were shown",
+                    hint: "go on with --follow --after \(await listing.position)")
+            }
         } else {
             page = try await listing.nextPage()
         }
