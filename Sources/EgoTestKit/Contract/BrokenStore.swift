@@ -13,6 +13,8 @@ public final class BrokenStore: ForwardingStore {
         case failsGroupOnConflict
         /// Law 1: a state is written over whatever is there.
         case overwritesStates
+        /// Law 1: events are added change by change, and stay when a later one does not fit.
+        case addsHalf
         /// Law 2: pages go by timestamp.
         case ordersByTimestamp
         /// Law 2: records become visible out of order.
@@ -33,7 +35,7 @@ public final class BrokenStore: ForwardingStore {
         /// The law that the fault breaks.
         public var law: Int {
             switch self {
-            case .ignoresExpectedVersion, .checksBeforeWriting, .failsGroupOnConflict, .overwritesStates: 1
+            case .ignoresExpectedVersion, .checksBeforeWriting, .failsGroupOnConflict, .overwritesStates, .addsHalf: 1
             case .ordersByTimestamp, .publishesOutOfOrder: 2
             case .losesOnCrash: 3
             case .ignoresPageLimit: 4
@@ -145,6 +147,17 @@ public final class BrokenStore: ForwardingStore {
     }
 
     public func commit(_ changes: [OperatorChange], under lease: Lease?) async throws(StoreError) -> [Int] {
+        if fault == .addsHalf {
+            var counts: [Int] = []
+            for change in changes {
+                guard case .addEvents(let events) = change else {
+                    counts += try await memory.commit([change], under: lease)
+                    continue
+                }
+                for event in events { counts += try await memory.commit([.addEvents([event])], under: lease) }
+            }
+            return counts
+        }
         guard fault == .forgetsFloor else { return try await memory.commit(changes, under: lease) }
         let counts = try await memory.commit(changes, under: lease)
         for case .deleteEvents(let id, _) in changes {

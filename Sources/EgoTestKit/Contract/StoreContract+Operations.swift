@@ -100,6 +100,84 @@ extension StoreContract {
             try law.expectEqual(try await store.jobs().map(\.id), ["j2", "j1"], "the jobs, newest first")
             try law.expectEqual(try await store.job("nope"), nil, "a job that is not there")
         },
+        StoreLaw(1, "added events are there together or not at all, as they were") { fixture, law in
+            var store = try await fixture.makeStore()
+            let (id, other) = (try law.id("a"), try law.id("b"))
+            let command = try law.command("c")
+            func event(
+                _ number: UInt64, of id: PersistenceID, _ command: CommandID? = nil
+            ) -> PersistedEvent {
+                PersistedEvent(
+                    persistenceID: id, sequenceNumber: SequenceNumber(number),
+                    timestamp: law.event(Int(number)).timestamp,
+                    shard: Shard(999), manifest: "m\(number)", payload: law.event(Int(number)).payload,
+                    encryptionKeyID: "k", isEncrypted: number == 2, metadata: EventMetadata(commandID: command),
+                    unknownFields: [42, UInt8(number)])
+            }
+            let first = [event(1, of: id, command), event(2, of: id, command), event(5, of: other)]
+            try law.expectEqual(
+                try await store.commit([.addEvents(first)], under: nil), [3], "the number of added events")
+            try law.expectEqual(
+                try await store.commit([.recordKind("k", of: id), .recordKind("j", of: id)], under: nil), [1, 0],
+                "the number of recorded kinds")
+            // One that does not follow takes everything with it, whatever stands before it.
+            let job = Job(
+                id: "import", kind: "import", state: .running, arguments: "{}", checkpoint: "9", createdAt: law.start,
+                updatedAt: law.start)
+            for wrong in [event(1, of: id), event(2, of: id), event(4, of: id), event(7, of: other)] {
+                try await law.expectError(.conflict, "an event that does not follow") {
+                    _ = try await store.commit(
+                        [.saveJob(job), .addEvents([event(1, of: law.id("new")), wrong])], under: nil)
+                }
+            }
+            store = try await fixture.reopen(store)
+            try law.expectEqual(
+                try await store.stream(of: law.id("new"))?.last ?? .zero, .zero, "an event of a failed commit")
+            try law.expectEqual(try await store.job("import"), nil, "the job of a failed commit")
+            try law.expectEqual(try await store.statistics().events, 3, "the number of events")
+            let stored = try await store.events(of: id, from: 1, through: .max, limit: .standard)
+            for (stored, added) in zip(stored, first) {
+                var expected = added
+                (expected.offset, expected.shard) = (stored.offset, stored.shard)
+                try law.expectEqual(stored, expected, "event \(added.sequenceNumber)")
+                try law.expect(stored.shard != Shard(999), "the shard has to be this store's own")
+            }
+            try law.expectEqual(try await store.stream(of: id)?.kind, "k", "the kind")
+            try law.expectEqual(
+                try await store.command(command, of: id), CommandRecord(commandID: command, before: 0, after: 2),
+                "the command of the added events")
+            let info = try await store.stream(of: other)
+            try law.expectEqual(info?.floor, 4, "the floor below the first event that was added")
+            _ = try await store.append([law.append(1, to: other)])
+            try law.expectEqual(try await store.stream(of: other)?.last, 6, "the number after added events")
+            // An erased entity takes nothing.
+            let tombstone = Tombstone(persistenceID: id, sequenceNumber: 2, erasedAt: law.start)
+            _ = try await store.commit([.placeTombstone(tombstone), .deleteEvents(of: id, through: .max)], under: nil)
+            try law.expectEqual(
+                try await store.commit([.addEvents([event(3, of: id)])], under: nil), [0], "events of an erased entity")
+        },
+        StoreLaw(nil, "an added state is there as it was, unless there is one") { fixture, law in
+            let store = try await fixture.makeStore()
+            let id = try law.id("w")
+            let command = try law.command("c")
+            var state = StoredState(
+                persistenceID: id, version: 7, timestamp: law.start, shard: Shard(0), payload: law.event(1).payload,
+                metadata: EventMetadata(commandID: command))
+            try law.expectEqual(
+                try await store.commit([.addState(state), .addState(state)], under: nil), [1, 0], "the added states")
+            let stored = try await store.state(of: id)
+            state.shard = stored?.shard ?? state.shard
+            try law.expectEqual(stored, state, "the state")
+            try law.expectEqual(
+                try await store.command(command, of: id), CommandRecord(commandID: command, before: 6, after: 7),
+                "the command of the added state")
+        },
+        StoreLaw(nil, "a store that is whole has no flaws") { fixture, law in
+            let store = try await fixture.makeStore()
+            _ = try await store.append([law.append(3, to: try law.id("a"))])
+            try law.expectEqual(try await store.flaws(isThorough: false), [], "the flaws at a look")
+            try law.expectEqual(try await store.flaws(isThorough: true), [], "the flaws")
+        },
         StoreLaw(6, "an erased entity takes nothing and keeps its number") { fixture, law in
             var store = try await fixture.makeStore()
             let id = try law.id("a")
