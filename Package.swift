@@ -18,7 +18,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
-        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
     ],
     targets: [
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
@@ -31,7 +30,7 @@ let package = Package(
         .target(
             name: "EgoCommands",
             dependencies: [
-                "CommandLineKit", "Ego", "EgoCore", "EgoOperations", "EgoSQLite", .logging, .protobuf, .toml,
+                "CommandLineKit", "Ego", "EgoCore", "EgoOperations", "EgoSQLite", .logging, .protobuf,
             ]),
         .target(name: "BankDomain", dependencies: ["EgoCore", "EgoOperations", .protobuf]),
         .executableTarget(name: "ego", dependencies: ["BankDomain", "EgoCommands"]),
@@ -71,7 +70,6 @@ extension Target.Dependency {
     static var protobuf: Self { .product(name: "SwiftProtobuf", package: "swift-protobuf") }
     static var logging: Self { .product(name: "Logging", package: "swift-log") }
     static var crypto: Self { .product(name: "Crypto", package: "swift-crypto") }
-    static var toml: Self { .product(name: "TOMLKit", package: "TOMLKit") }
 }
 
 for target in package.targets where target.type != .system {

@@ -72,7 +72,7 @@ public final class ConsoleProgress: ProgressReporter {
         // Progress that cannot be shown is no reason to stop the work.
         switch style {
         case .bar:
-            try? status?.show(TableLayout.fit(report.bar, max(10, (console.columns() ?? 80) - 1)))
+            try? status?.show(report.line(columns: max(10, (console.columns() ?? 80) - 1)))
         case .lines: say(report.text)
         case .json: say(report.json)
         }
@@ -124,6 +124,12 @@ struct ProgressReport {
         text += " \(unit), \(Int(perSecond)) a second"
         if let secondsLeft { text += ", \(Self.span(secondsLeft)) left" }
         return text
+    }
+
+    /// As much as fits on one line.
+    func line(columns: Int) -> String {
+        let share = total.map { $0 > 0 ? "\(label): \(min(100, done * 100 / $0)) %" : text } ?? text
+        return [bar, text, share].first { TextWidth.columns($0) <= columns } ?? TableLayout.fit(share, columns)
     }
 
     var bar: String {

@@ -9,7 +9,7 @@ import CommandLineKit
 /// Where options come from when they are not on the command line: configuration files, then the environment.
 ///
 /// A key of a file is a global flag's long name, with `_` for `-` allowed; `[context.NAME]` holds keys that count when
-/// that context is chosen. `protected` is a key without a flag.
+/// that context is chosen; `current_context` chooses one. `protected` is a key without a flag.
 struct Configuration: Sendable {
     /// The options before any flag.
     var options = GlobalOptions()
@@ -20,15 +20,15 @@ struct Configuration: Sendable {
 
     /// Where a value comes from.
     enum Origin: Sendable, Hashable {
-        case file(path: String, line: Int?)
-        case context(name: String, path: String, line: Int?)
+        case file(path: String, line: Int)
+        case context(name: String, path: String, line: Int)
         case environment(String)
 
         var description: String {
             switch self {
-            case .file(let path, let line): path + (line.map { ":\($0)" } ?? "")
+            case .file(let path, let line): "\(path):\(line)"
             case .context(let name, let path, let line):
-                "context \(name), \(path)" + (line.map { ":\($0)" } ?? "")
+                "context \(name), \(path):\(line)"
             case .environment(let name): name
             }
         }
@@ -109,7 +109,7 @@ struct Configuration: Sendable {
         do throws(UsageError) {
             try flag.apply(try Self.value(entry.text, for: flag), &options)
         } catch {
-            throw CommandFailure(.config, file.path, entry.place + "\(key): \(error.message)", hint: error.hint)
+            throw CommandFailure(.config, file.path, "line \(entry.line): \(key): \(error.message)", hint: error.hint)
         }
     }
 

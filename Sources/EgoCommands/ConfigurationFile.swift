@@ -1,5 +1,4 @@
 import CommandLineKit
-import TOMLKit
 
 #if canImport(FoundationEssentials)
     import FoundationEssentials
@@ -16,16 +15,15 @@ struct ConfigurationFile: Sendable {
     private(set) var contexts: [String: [String: Entry]] = [:]
     private let lines: [Substring]
 
+    /// The key that chooses a context; `context` itself is the table of contexts.
+    static let currentContext = "current-context"
     /// The key that makes a context ask for its name before anything is changed.
     static let protected = "protected"
 
-    /// A value and the line where it stands, where that could be told.
+    /// A value and the line where it stands.
     struct Entry: Sendable, Hashable {
         var text: String
-        var line: Int?
-
-        /// The place as the start of a message.
-        var place: String { line.map { "line \($0): " } ?? "" }
+        var line: Int
     }
 
     init(path: String) throws(CommandFailure) {
@@ -33,27 +31,30 @@ struct ConfigurationFile: Sendable {
         let text = try Self.read(path)
         self.lines = text.split(separator: "\n", omittingEmptySubsequences: false)
         let table: TOMLTable
-        do { table = try TOMLTable(string: text) } catch {
-            throw CommandFailure(.config, path, "the configuration does not parse: \(Self.text(error))")
+        do { table = try TOMLParser.parse(text) } catch {
+            throw CommandFailure(
+                .config, path, "\(error.place.description): the configuration does not parse: \(error.message)")
         }
-        for (key, value) in table {
-            if key == "context", let named = value.table {
-                for (name, section) in named {
-                    guard let section = section.table else {
-                        throw failure(name, in: "context", "\(name) is not a table", "[context.\(name)]")
-                    }
-                    var entries: [String: Entry] = [:]
-                    for (key, value) in section {
-                        let (name, entry) = try entry(key, value, in: "context.\(name)")
-                        entries[name] = entry
-                    }
-                    contexts[name] = entries
-                }
+        for entry in table.entries {
+            if entry.key == "context", case .table(let named) = entry.node.value {
+                for section in named.entries { contexts[section.key] = try context(section) }
             } else {
-                let (name, entry) = try entry(key, value, in: nil)
+                let (name, entry) = try self.entry(entry, in: nil)
                 values[name] = entry
             }
         }
+    }
+
+    private func context(_ section: TOMLTable.Entry) throws(CommandFailure) -> [String: Entry] {
+        guard case .table(let table) = section.node.value else {
+            throw failure(section, "it is \(section.node.value.kind)", expected: "[context.\(section.key)]")
+        }
+        var entries: [String: Entry] = [:]
+        for entry in table.entries {
+            let (name, entry) = try self.entry(entry, in: "context.\(section.key)")
+            entries[name] = entry
+        }
+        return entries
     }
 
     private static func read(_ path: String) throws(CommandFailure) -> String {
@@ -73,60 +74,48 @@ struct ConfigurationFile: Sendable {
     }
 
     private func entry(
-        _ key: String, _ value: any TOMLValueConvertible, in section: String?
+        _ entry: TOMLTable.Entry, in section: String?
     ) throws(CommandFailure) -> (name: String, entry: Entry) {
-        let name = key.replacing("_", with: "-")
-        let line = line(of: key, in: section)
-        if name == Self.protected {
-            guard let isOn = value.bool else { throw failure(key, in: section, "it is no boolean", "true or false") }
-            return (name, Entry(text: String(isOn), line: line))
+        let (key, value) = (entry.key, entry.node.value)
+        var name = key.replacing("_", with: "-")
+        if section == nil, name == Self.currentContext { name = "context" } else if name == "context" { name = "" }
+        func wrong(_ expected: String) -> CommandFailure { failure(entry, "it is \(value.kind)", expected: expected) }
+        func found(_ text: String) -> (name: String, entry: Entry) {
+            (name, Entry(text: text, line: entry.node.place.line))
         }
-        guard let flag = GlobalOptions.flags.first(where: { $0.long == name }), name != "config",
-            section == nil || name != "context"
-        else {
-            let known = GlobalOptions.flags.map(\.long).filter { $0 != "config" } + [Self.protected]
+        if name == Self.protected {
+            guard case .boolean(let isOn) = value else { throw wrong("true or false") }
+            return found(String(isOn))
+        }
+        guard let flag = GlobalOptions.flags.first(where: { $0.long == name }), name != "config" else {
+            let known = Self.keys(in: section)
             throw CommandFailure(
                 .config, path,
-                (line.map { "line \($0), column 1: " } ?? "") + "unknown key \(Escape.shown(key, quoted: true))"
-                    + (section.map { " in \($0)" } ?? ""),
-                hint: Suggestion.hint(for: name, among: known) ?? "keys: \(known.joined(separator: ", "))")
+                "\(entry.node.place.description): unknown key \(Escape.shown(key, quoted: true))"
+                    + (section.map { " in \(Escape.shown($0))" } ?? ""),
+                hint: Suggestion.hint(for: key, among: known) ?? "keys: \(known.joined(separator: ", "))")
         }
-        switch flag.arity {
-        case .toggle:
-            guard let isOn = value.bool else { throw failure(key, in: section, "it is no boolean", "true or false") }
-            return (name, Entry(text: String(isOn), line: line))
-        case .value("N", _):
-            guard let number = value.int else { throw failure(key, in: section, "it is no number", "a whole number") }
-            return (name, Entry(text: String(number), line: line))
-        case .value, .pair:
-            guard let text = value.string else { throw failure(key, in: section, "it is no string", "a quoted string") }
-            return (name, Entry(text: text, line: line))
+        switch (flag.arity, value) {
+        case (.toggle, .boolean(let isOn)): return found(String(isOn))
+        case (.toggle, _): throw wrong("true or false")
+        case (.value("N", _), .integer(let number)): return found(String(number))
+        case (.value("N", _), _): throw wrong("a whole number")
+        case (_, .string(let text)): return found(text)
+        default: throw wrong("a quoted string")
         }
     }
 
-    private func failure(
-        _ key: String, in section: String?, _ problem: String, _ expected: String
-    ) -> CommandFailure {
-        let place = line(of: key, in: section).map { "line \($0), column 1: " } ?? ""
-        return CommandFailure(
-            .config, path, "\(place)\(Escape.shown(key)): \(problem)", hint: "expected \(expected)")
+    private func failure(_ entry: TOMLTable.Entry, _ problem: String, expected: String) -> CommandFailure {
+        CommandFailure(
+            .config, path, "\(entry.node.place.description): \(Escape.shown(entry.key)): \(problem)",
+            hint: "expected \(expected)")
     }
 
-    /// The line on which a key stands, counted from 1: the parser tells places of syntax errors only.
-    private func line(of key: String, in section: String?) -> Int? {
-        var current: String?
-        for (index, line) in lines.enumerated() {
-            let text = Self.trimmed(line)
-            if text.hasPrefix("[") {
-                current = String(text.dropFirst().prefix { $0 != "]" }).replacing("\"", with: "")
-                    .replacing(" ", with: "")
-                if section == "context", current == "context.\(key)" { return index + 1 }
-            } else if current == section, let equals = text.firstIndex(of: "=") {
-                let name = Self.trimmed(text[..<equals]).replacing("\"", with: "")
-                if name == key { return index + 1 }
-            }
-        }
-        return nil
+    /// The keys that a file, or a context in it, may have.
+    private static func keys(in section: String?) -> [String] {
+        let flags = GlobalOptions.flags.map(\.long).filter { $0 != "config" && $0 != "context" }
+        let own = section == nil ? [currentContext, protected] : [protected]
+        return (own + flags).map { $0.replacing("-", with: "_") }
     }
 
     private static func trimmed(_ text: some StringProtocol) -> String {
@@ -134,16 +123,11 @@ struct ConfigurationFile: Sendable {
         return String(start.reversed().drop { $0.isWhitespace }.reversed())
     }
 
-    private static func text(_ error: any Error) -> String {
-        guard let error = error as? TOMLParseError else { return "\(error)" }
-        return "line \(error.source.begin.line), column \(error.source.begin.column): \(error.description)"
-    }
-
     /// The file's text with `context` set; comments and everything else stay as they are.
     func text(choosingContext name: String) -> String {
-        let assignment = "context = \"\(name)\""
+        let assignment = "current_context = \"\(name)\""
         var lines = lines.map(String.init)
-        if let line = line(of: "context", in: nil) {
+        if let line = values["context"]?.line {
             let comment = lines[line - 1].firstIndex(of: "#").map { " " + lines[line - 1][$0...] } ?? ""
             lines[line - 1] = assignment + comment
         } else {

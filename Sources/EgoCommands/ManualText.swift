@@ -48,7 +48,8 @@ extension Manual {
 
     private static var configuration: ManualTopic {
         let keys = GlobalOptions.flags.map(\.definition).filter { $0.long != "config" }.map { flag in
-            ManualEntry(flag.long.replacing("-", with: "_"), [.text(sentence(flag.summary, of: flag.arity))])
+            let name = flag.long == "context" ? ConfigurationFile.currentContext : flag.long
+            return ManualEntry(name.replacing("-", with: "_"), [.text(sentence(flag.summary, of: flag.arity))])
         }
         return ManualTopic(
             "ego-config", section: 5, summary: "configuration files of ego",
@@ -64,7 +65,7 @@ extension Manual {
                         .code(
                             """
                             store = "sqlite:./ego.db"
-                            context = "staging"
+                            current_context = "staging"
 
                             [context.staging]
                             store = "sqlite:/srv/staging/ego.db"
@@ -91,7 +92,7 @@ extension Manual {
                     "CONTEXTS",
                     [
                         .paragraph([
-                            "A table [context.NAME] holds keys that count when that context is chosen: by -C, by EGO_CONTEXT, or by the key context of a file, which ",
+                            "A table [context.NAME] holds keys that count when that context is chosen: by -C, by EGO_CONTEXT, or by the key current_context of a file, which ",
                             .command("context use"), " writes.",
                         ])
                     ]),

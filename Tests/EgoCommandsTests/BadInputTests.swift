@@ -134,11 +134,14 @@ struct BadInputTests {
         let workplace = try Workplace()
         let file = workplace.path("c.toml")
         for (text, says) in [
-            ("store = \n", "c.toml: the configuration does not parse: line"),
+            (
+                "store = \n",
+                "c.toml: line 1, column 9: the configuration does not parse: expected a value, found the end of the line"
+            ),
             ("stroe = \"x\"\n", "c.toml: line 1, column 1: unknown key \"stroe\""),
-            ("page = \"many\"\n", "c.toml: line 1, column 1: page: it is no number"),
-            ("output = [1]\n", "c.toml: line 1, column 1: output: it is no string"),
-            ("[context]\na = 1\n", "c.toml: line 2, column 1: a: a is not a table"),
+            ("page = \"many\"\n", "c.toml: line 1, column 1: page: it is a string"),
+            ("output = [1]\n", "c.toml: line 1, column 1: output: it is an array"),
+            ("[context]\na = 1\n", "c.toml: line 2, column 1: a: it is a whole number"),
             ("[context.a]\nstoer = \"x\"\n", "c.toml: line 2, column 1: unknown key \"stoer\" in context.a"),
         ] {
             try text.write(toFile: file, atomically: true, encoding: .utf8)

@@ -209,3 +209,77 @@ struct CompletionTests {
         }
     }
 }
+
+@Suite("Configuration files")
+struct ConfigurationFileTests {
+    private func options(_ text: String) throws -> Configuration {
+        let folder = try Workplace()
+        try text.write(toFile: folder.path("c.toml"), atomically: true, encoding: .utf8)
+        return try Configuration(environment: [:], config: folder.path("c.toml"), context: nil)
+    }
+
+    @Test("the example of the manual is one")
+    func example() throws {
+        let page = try #require(
+            EgoCommandLine(domain: .bank).table.manual.topics.first { $0.name == "ego-config" })
+        let codes = page.chapters.flatMap(\.text).compactMap { piece in
+            if case .code(let code) = piece { code } else { nil }
+        }
+        let found = try options(try #require(codes.first))
+        #expect(found.options.context == "staging" && found.options.store == "sqlite:/srv/staging/ego.db")
+        #expect(found.contextNames == ["production", "staging"])
+    }
+
+    @Test("every key of the manual is taken, with a value of its type and no other")
+    func keys() throws {
+        for flag in GlobalOptions.flags where !["config", "context"].contains(flag.long) {
+            let key = flag.long.replacing("-", with: "_")
+            let (right, wrong) =
+                switch flag.arity {
+                case .toggle: ("true", "\"true\"")
+                case .value("N", _): ("7", "\"7\"")
+                case .value(_, .choices(let choices)): ("\"\(choices[0])\"", "7")
+                case .value("DURATION", _): ("\"5s\"", "5")
+                case .value, .pair: ("\"sqlite:x\"", "7")
+                }
+            #expect(try options("\(key) = \(right)\n").origins[flag.long] != nil)
+            #expect(throws: CommandFailure.self) { try options("\(key) = \(wrong)\n") }
+            #expect(throws: CommandFailure.self) { try options("\(key) = [\(right)]\n") }
+            #expect(throws: CommandFailure.self) { try options("x\(key) = \(right)\n") }
+        }
+    }
+
+    @Test("whatever is in a file, the answer is options or an error that names the file")
+    func fuzz() throws {
+        let seed = UInt64.random(in: 0...UInt64.max)
+        print("seed \(seed)")
+        var random = SeededGenerator(seed: seed)
+        let parts = [
+            "store", "=", "\"", "\"sqlite:x\"", "\n", "[", "]", "context", ".", "[context.a]\n", "page", "7", "true",
+            "'",
+            "#", "{", "}", ",", "\u{0}", "漢", "current_context", "protected", "1e9", "\"\"\"", "\\", "2026-01-01", "-",
+        ]
+        for _ in 0..<2_000 {
+            let text = (0..<Int.random(in: 0...14, using: &random)).map { _ in parts.randomElement(using: &random) ?? ""
+            }
+            do { _ = try options(text.joined()) } catch let failure as CommandFailure {
+                #expect(failure.exitCode == .config, "\(failure)")
+                #expect(failure.what.hasSuffix("c.toml") || failure.what.hasPrefix("context"), "\(failure)")
+            }
+        }
+    }
+}
+
+/// A generator whose numbers are the same for the same seed.
+struct SeededGenerator: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var value = (state ^ (state >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        value = (value ^ (value >> 27)) &* 0x94d0_49bb_1331_11eb
+        return value ^ (value >> 31)
+    }
+}

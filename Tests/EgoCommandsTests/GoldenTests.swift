@@ -24,7 +24,7 @@ struct GoldenCase: Sendable {
 
 private let exported = ["export", "--to", "bank.jsonl"]
 private let contexts = """
-    context = "test"
+    current_context = "test"
     [context.test]
     store = "sqlite:bank.db"
     [context.production]
@@ -123,7 +123,7 @@ struct GoldenTests {
         // With a store ID that stays the same, checksums of exports do too.
         _ = try SQLiteStore.initialize(path: workplace.path("ego.db"), storeID: "golden")
         _ = try await workplace.bank("ego.db")
-        if golden.line[0] == "context" {
+        if ["config", "context"].contains(golden.line[0]) {
             try contexts.write(toFile: workplace.path(".ego.toml"), atomically: true, encoding: .utf8)
         }
         for line in golden.setUp {
@@ -136,7 +136,7 @@ struct GoldenTests {
     /// A command line that finds its files from this process's folder.
     private static func placed(_ line: [String], _ workplace: Workplace) -> [String] {
         let placed = line.map { $0.hasPrefix("bank.") ? workplace.path($0) : $0 }
-        if line[0] == "context" { return placed + ["--config", workplace.path(".ego.toml")] }
+        if ["config", "context"].contains(line[0]) { return placed + ["--config", workplace.path(".ego.toml")] }
         return placed + ["--store", "sqlite:\(workplace.path("ego.db"))"]
     }
 
@@ -176,7 +176,7 @@ struct GoldenTests {
             Issue.record("recorded \(file.lastPathComponent)")
             return
         }
-        #expect(text == (try? String(contentsOf: file, encoding: .utf8)), "\(file.lastPathComponent)")
+        #expect(text == (try? String(contentsOf: file, encoding: .utf8)), "\(file.lastPathComponent): \(text)")
     }
 
     @Test("every command of the table has its golden output")

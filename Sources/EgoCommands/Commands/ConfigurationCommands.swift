@@ -155,7 +155,7 @@ extension Command where Context == CommandContext {
             if let later = files[(index + 1)...].first(where: { $0.values["context"] != nil }) {
                 throw CommandFailure(
                     .refused, later.path, "it chooses a context too, and comes before \(file.path)",
-                    hint: "remove context from \(later.path), or define the context there")
+                    hint: "remove current_context from \(later.path), or define the context there")
             }
             let isChosen = file.values["context"]?.text == options.name
             if !isChosen, !context.global.isDryRun {
