@@ -60,9 +60,12 @@ let package = Package(
                 "BankDomain", "CommandLineKit", "Ego", "EgoCommands", "EgoCore", "EgoOperations", "EgoSQLite", "ego",
                 .protobuf,
             ]),
+        // The operator binary of the README.
+        .executableTarget(
+            name: "CountingOps", dependencies: ["EgoCommands", "EgoCore", .protobuf], path: "Tests/CountingOps"),
         .testTarget(
             name: "ReadmeTests",
-            dependencies: ["Ego", "EgoCommands", "EgoCore", "EgoSQLite", "EgoTestKit", "ego", .protobuf]),
+            dependencies: ["CountingOps", "Ego", "EgoCore", "EgoSQLite", "EgoTestKit", "ego", .protobuf]),
     ]
 )
 

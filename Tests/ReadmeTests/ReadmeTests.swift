@@ -15,16 +15,28 @@ struct ReadmeTests {
 
     @Test("shows Swift that compiles")
     func swift() throws {
-        let examples = try String(
-            contentsOf: root.appending(path: "Tests/ReadmeTests/ReadmeExamples.swift"), encoding: .utf8)
+        let files = ["CountingOps/Counter.swift", "CountingOps/CountingOps.swift", "ReadmeTests/ReadmeExamples.swift"]
+        let examples = try files.map { file in
+            try String(contentsOf: root.appending(path: "Tests/\(file)"), encoding: .utf8)
+        }
         let blocks = try blocks("swift")
         #expect(blocks.count >= 4)
-        for block in blocks where !block.contains("@main") {
-            #expect(examples.contains(block), "not in ReadmeExamples.swift:\n\(block)")
+        for block in blocks {
+            #expect(examples.contains { $0.contains(block) }, "in no example that is compiled:\n\(block)")
         }
-        // The operator binary stands in the README with `@main`, which a test bundle cannot have.
-        let main = try #require(blocks.first { $0.contains("@main") })
-        #expect(main.contains("static func main() async { await EgoCommandLine(domain: .counting).run() }"))
+    }
+
+    @Test("shows an operator binary that the program hands over to")
+    func operatorBinary() throws {
+        let folder = try temporaryFolder()
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let built = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().path
+        let (code, text) = try run(
+            """
+            $EGO init -q > /dev/null && $EGO --domain '\(built)/CountingOps' send c Int64Value '"3"' > /dev/null &&
+            $EGO --domain '\(built)/CountingOps' replay c --columns kind,state --no-headers -o plain && $EGO replay c
+            """, in: folder)
+        #expect(code == 78 && text.hasPrefix("counter\t\"3\"\nego: c: no behavior"), "\(text)")
     }
 
     @Test("shows code that does what it says")
@@ -40,28 +52,42 @@ struct ReadmeTests {
 
     @Test("shows a session that gives what it shows")
     func session() throws {
-        let session = try #require(try blocks("console").first { $0.contains("$ ego ") })
+        let sessions = try blocks("console").filter { $0.contains("$ ego ") }
+        try #require(sessions.count == 2)
+        let folder = try temporaryFolder()
+        defer { try? FileManager.default.removeItem(at: folder) }
+        for step in sessions.joined().components(separatedBy: "$ ego ").dropFirst() {
+            let lines = step.split(separator: "\n", maxSplits: 1, omittingEmptySubsequences: false)
+            let text = try run("$EGO \(lines[0])", in: folder).output.trimmingCharacters(in: .newlines)
+            // Three dots stand for what is another each time.
+            let wanted = String(lines[1]).trimmingCharacters(in: .newlines).components(separatedBy: "...")
+            let pattern = wanted.map(NSRegularExpression.escapedPattern).joined(separator: "[0-9a-f]+")
+            #expect(
+                text.range(of: "^\(pattern)$", options: .regularExpression) != nil, "ego \(lines[0]):\n\(text)")
+        }
+    }
+
+    private func temporaryFolder() throws -> URL {
         let folder = FileManager.default.temporaryDirectory.appending(path: "ego-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: folder) }
-        for step in session.components(separatedBy: "$ ego ").dropFirst() {
-            let lines = step.split(separator: "\n", maxSplits: 1, omittingEmptySubsequences: false)
-            let process = Process()
-            let output = Pipe()
-            process.executableURL = URL(filePath: "/bin/bash")
-            process.arguments = ["-c", "$EGO \(lines[0]) 2>&1"]
-            process.currentDirectoryURL = folder
-            process.environment = [
-                "EGO": URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "ego").path,
-                "EGO_OUTPUT": "table", "XDG_CONFIG_HOME": folder.path,
-            ]
-            process.standardOutput = output
-            try process.run()
-            let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-            process.waitUntilExit()
-            let wanted = String(lines[1]).trimmingCharacters(in: .newlines)
-            #expect(text.trimmingCharacters(in: .newlines) == wanted, "ego \(lines[0])")
-        }
+        return folder
+    }
+
+    private func run(_ script: String, in folder: URL) throws -> (code: Int32, output: String) {
+        let process = Process()
+        let output = Pipe()
+        process.executableURL = URL(filePath: "/bin/bash")
+        process.arguments = ["-c", "exec 2>&1; \(script)"]
+        process.currentDirectoryURL = folder
+        process.environment = [
+            "EGO": URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "ego").path,
+            "EGO_OUTPUT": "table", "XDG_CONFIG_HOME": folder.path, "PATH": "/usr/bin:/bin",
+        ]
+        process.standardOutput = output
+        try process.run()
+        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        return (process.terminationStatus, text)
     }
 
     @Test("names no command that does not exist")
@@ -70,9 +96,10 @@ struct ReadmeTests {
         let used = text.split(separator: "\n").filter { $0.hasPrefix("$ ego ") }
             .compactMap { $0.dropFirst(6).split(separator: " ").first.map(String.init) }
         #expect(!used.isEmpty)
-        let known: Set = [
-            "init", "demo", "status", "entities", "events", "replay", "send", "help", "version", "exit-codes",
-        ]
-        #expect(Set(used).subtracting(known) == [])
+        let folder = try temporaryFolder()
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let known = try run("$EGO __complete fish -- '' | cut -f1", in: folder).output.split(separator: "\n").map(
+            String.init)
+        #expect(known.contains("status") && Set(used).subtracting(known) == [])
     }
 }

@@ -1,0 +1,5 @@
+import EgoCommands
+
+@main struct CountingOps {
+    static func main() async { await EgoCommandLine(domain: .counting).run() }
+}
