@@ -105,6 +105,8 @@ public struct Column: Sendable, Hashable {
         case package
         /// At the end.
         case end
+        /// Not cut, but continued on lines below: sentences.
+        case wrap
     }
 
     /// Where the text of a column stands.

@@ -55,17 +55,22 @@ struct TableLayout {
         if isExpanded {
             return Self.fields(zip(columns, cells).map { ($0.name.replacing("_", with: " "), $1) }, width: limit) + "\n"
         }
+        let parts = columns.enumerated().map { index, column in
+            column.lines(cells[index], widths[index], shortTypes: hasShortTypes)
+        }
+        return (0..<(parts.map(\.count).max() ?? 0)).map { row in
+            self.row(parts.map { row < $0.count ? $0[row] : "" })
+        }.joined()
+    }
+
+    private func row(_ texts: [String]) -> String {
         var line = ""
         for (index, column) in columns.enumerated() {
-            let cell = column.text(cells[index], shortTypes: hasShortTypes)
-            let text = cell.isEmpty ? "-" : column.fit(cell, widths[index])
-            let padding = String(repeating: " ", count: max(0, widths[index] - TextWidth.columns(text)))
+            let padding = String(repeating: " ", count: max(0, widths[index] - TextWidth.columns(texts[index])))
             if index > 0 { line += String(repeating: " ", count: Self.gap) }
-            switch column.alignment {
-            case .right: line += padding + text
-            case .left: line += index == columns.count - 1 ? text : text + padding
-            }
+            line += column.alignment == .right ? padding + texts[index] : texts[index] + padding
         }
+        while line.last == " " { line.removeLast() }
         return line + "\n"
     }
 
@@ -73,14 +78,10 @@ struct TableLayout {
     static func fields(_ fields: [(String, String)], width: Int?) -> String {
         let indent = (fields.map { TextWidth.columns($0.0) }.max() ?? 0) + gap
         return fields.map { name, value in
-            var rest = value.isEmpty ? "-"[...] : value[...]
-            var text = name + String(repeating: " ", count: indent - TextWidth.columns(name))
-            while let width, TextWidth.columns(String(rest)) > max(8, width - indent) {
-                let piece = TextWidth.prefix(String(rest), columns: max(8, width - indent))
-                text += piece + "\n" + String(repeating: " ", count: indent)
-                rest = rest.dropFirst(piece.count)
-            }
-            return text + rest + "\n"
+            let text = value.isEmpty ? "-" : value
+            let lines = width.map { TextWidth.lines(text, columns: max(8, $0 - indent)) } ?? [text]
+            return name + String(repeating: " ", count: indent - TextWidth.columns(name))
+                + lines.joined(separator: "\n" + String(repeating: " ", count: indent)) + "\n"
         }.joined()
     }
 
@@ -98,6 +99,7 @@ extension Column {
         case .never: .max
         case .middle, .package: 12
         case .end: 10
+        case .wrap: 20
         }
     }
 
@@ -106,10 +108,18 @@ extension Column {
         return cell.split(separator: ".").last.map(String.init) ?? cell
     }
 
-    fileprivate func fit(_ text: String, _ width: Int) -> String {
+    /// What stands in a row of the table, and in the lines below it.
+    fileprivate func lines(_ cell: String, _ width: Int, shortTypes: Bool) -> [String] {
+        let text = text(cell, shortTypes: shortTypes)
+        if text.isEmpty { return ["-"] }
+        guard shortening == .wrap, TextWidth.columns(text) > width else { return [fit(text, width)] }
+        return TextWidth.lines(text, columns: width)
+    }
+
+    private func fit(_ text: String, _ width: Int) -> String {
         switch shortening {
         case .never: text  // part of a number or a time would be a lie
-        case .package, .end: TableLayout.fit(text, width)
+        case .package, .end, .wrap: TableLayout.fit(text, width)
         case .middle:
             // The end tells one generated ID from the next, the start what it is.
             TextWidth.columns(text) <= width

@@ -30,6 +30,30 @@ enum TextWidth {
         return String(text[start...])
     }
 
+    /// The text in lines of at most so many columns, broken between words where that is possible.
+    static func lines(_ text: String, columns limit: Int) -> [String] {
+        var lines = [""]
+        for word in text.split(separator: " ", omittingEmptySubsequences: false) {
+            var word = String(word)
+            let last = lines[lines.count - 1]
+            if last.isEmpty {
+                lines[lines.count - 1] = word
+            } else if columns(last) + 1 + columns(word) <= limit {
+                lines[lines.count - 1] = last + " " + word
+            } else {
+                lines.append(word)
+            }
+            word = lines[lines.count - 1]
+            while columns(word) > limit {
+                let piece = prefix(word, columns: limit)
+                lines[lines.count - 1] = piece
+                word = String(word.dropFirst(piece.count))
+                lines.append(word)
+            }
+        }
+        return lines
+    }
+
     /// Unicode Standard Annex 11, the wide and fullwidth ranges, and emoji presentation.
     private static func columns(_ character: Character) -> Int {
         guard let first = character.unicodeScalars.first else { return 0 }

@@ -318,6 +318,9 @@ extension Column {
         Column(name, title: title, isDefault: isDefault, shortening: .never(asked: false))
     }
 
+    /// A sentence; cut off it says nothing.
+    static func sentence(_ name: String) -> Column { Column(name, shortening: .wrap) }
+
     /// A word of a fixed set, such as a state.
     static func word(_ name: String, title: String? = nil, isDefault: Bool = true) -> Column {
         Column(name, title: title, isDefault: isDefault, shortening: .never(asked: false))

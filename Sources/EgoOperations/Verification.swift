@@ -149,46 +149,55 @@ public actor Verification {
         if isReadable, snapshots > 0 { try await compareSnapshots(of: id) }
     }
 
+    /// How far the check of an entity's events has come.
+    private struct Cursor {
+        var last: SequenceNumber
+        var offset = Offset.start
+    }
+
     /// Whether all events are there and can be read.
     private func checkEvents(of record: EntityRecord) async throws -> Bool {
         let id = record.persistenceID
         let before = found.count
-        var last = record.stream.floor
-        var position = Offset.start
-        while true {
+        var cursor = Cursor(last: record.stream.floor)
+        var events = try await store.events(of: id, from: cursor.last.next, through: .max, limit: page)
+        while !events.isEmpty {
             try Task.checkCancellation()
-            let events = try await store.events(of: id, from: last.next, through: .max, limit: page)
-            if events.isEmpty { break }
-            for event in events {
-                let number = event.sequenceNumber
-                if number != last.next {
-                    report(
-                        .sequenceGap, id, number,
-                        last.next.rawValue + 1 == number.rawValue
-                            ? "event \(last.next) is missing"
-                            : "events \(last.next) to \(number.rawValue - 1) are missing",
-                        "restore them from a backup or an export: nothing recorded that they were deleted")
-                }
-                if event.offset <= position {
-                    report(
-                        .positionOrder, id, number,
-                        "its position \(event.offset) is not after that of the event before",
-                        "rebuild the projections; whoever inserted it did not append")
-                }
-                last = number
-                position = event.offset
-                check(event)
-            }
-            checked.events += events.count
-            progress(checked.events)
+            check(events, &cursor)
+            events = try await store.events(of: id, from: cursor.last.next, through: .max, limit: page)
         }
-        if last < record.stream.last {
+        if cursor.last < record.stream.last {
             report(
                 .sequenceGap, id, record.stream.last,
-                "its last events, \(last.next) to \(record.stream.last), are missing",
+                "its last events, \(cursor.last.next) to \(record.stream.last), are missing",
                 "restore them from a backup or an export")
         }
         return found.count == before
+    }
+
+    /// Checks a page of an entity's events.
+    private func check(_ events: [PersistedEvent], _ cursor: inout Cursor) {
+        for event in events {
+            let (id, number) = (event.persistenceID, event.sequenceNumber)
+            if number != cursor.last.next {
+                let isOne = cursor.last.next.next == number
+                report(
+                    .sequenceGap, id, number,
+                    isOne
+                        ? "event \(cursor.last.next) is missing"
+                        : "events \(cursor.last.next) to \(number.rawValue - 1) are missing",
+                    "restore them from a backup or an export: nothing recorded that they were deleted")
+            }
+            if event.offset <= cursor.offset {
+                report(
+                    .positionOrder, id, number, "its position \(event.offset) is not after that of the event before",
+                    "rebuild the projections; whoever inserted it did not append")
+            }
+            cursor = Cursor(last: number, offset: event.offset)
+            check(event)
+        }
+        checked.events += events.count
+        progress(checked.events)
     }
 
     private func check(_ event: PersistedEvent) {

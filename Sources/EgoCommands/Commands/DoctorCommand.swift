@@ -27,7 +27,7 @@ extension Command where Context == CommandContext {
     }
 
     private static var columns: [Column] {
-        [.word("check"), .word("status"), Column("message"), Column("remedy")]
+        [.word("check"), .word("status"), .sentence("message"), .sentence("remedy")]
     }
 }
 

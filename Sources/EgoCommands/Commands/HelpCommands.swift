@@ -40,7 +40,7 @@ extension Command where Context == CommandContext {
         ) { _, _ in VersionReport.output }
     }
 
-    private static var exitCodeColumns: [Column] { [Column("code", .right), Column("name"), Column("meaning")] }
+    private static var exitCodeColumns: [Column] { [Column("code", .right), Column("name"), .sentence("meaning")] }
 
     static var exitCodes: Command {
         Command(

@@ -111,16 +111,8 @@ extension Command where Context == CommandContext {
         ) { options, context in
             let store = try await context.open(readOnly: true)
             let listing = AuditListing(store: store, options: options)
-            return CommandOutput(
-                records: RecordList("records", columns: auditColumns) { try await listing.nextPage() }
-            ) {
-                let next = await listing.finish()
-                let more = next.map {
-                    Diagnostic(.note, code: "more", "there are more records", hint: "go on with --after \($0)")
-                }
-                return CommandOutput.Completion(
-                    fields: [.init("next", next.map(OutputValue.identifier) ?? .null)],
-                    diagnostics: more.map { [$0] } ?? [])
+            return CommandOutput(records: RecordList("records", columns: auditColumns, nextPage: listing.nextPage)) {
+                await listing.finish()
             }
         }
     }
@@ -169,7 +161,7 @@ extension Command where Context == CommandContext {
     private static var auditColumns: [Column] {
         [
             Column("number", .right, title: "NO"), .time("at"), Column("operator"), .word("action"),
-            Column("arguments"), Column("reason"), Column("result"), Column("hash", isDefault: false),
+            Column("arguments"), .sentence("reason"), Column("result"), Column("hash", isDefault: false),
             Column("previous_hash", isDefault: false),
         ]
     }
@@ -201,26 +193,36 @@ private actor AuditListing {
     func nextPage() async throws -> [OutputValue]? {
         while true {
             try Task.checkCancellation()
-            let left = options.limit - given
-            let page = try await store.audit(after: after, limit: 1_000)
+            let page = try await AuditLog(store: store).page(after: after)
             if page.isEmpty { return nil }
-            if left <= 0 {
-                isCut = true
-                return nil
-            }
-            var records: [OutputValue] = []
-            for record in page where records.count < left {
-                after = record.number
-                if options.action.map({ $0 == record.entry.action }) ?? true { records.append(Self.value(record)) }
-            }
-            given += records.count
-            if !records.isEmpty { return records }
+            if let records = take(page) { return records.isEmpty ? nil : records }
         }
     }
 
-    func finish() async -> UInt64? {
+    /// The wanted records of a page, empty when there were enough before it; nil when none of them is wanted.
+    private func take(_ page: [AuditRecord]) -> [OutputValue]? {
+        if given >= options.limit {
+            isCut = true
+            return []
+        }
+        var records: [OutputValue] = []
+        for record in page where given < options.limit {
+            after = record.number
+            if let action = options.action, action != record.entry.action { continue }
+            records.append(Self.value(record))
+            given += 1
+        }
+        return records.isEmpty ? nil : records
+    }
+
+    func finish() async -> CommandOutput.Completion {
         await store.close()
-        return isCut ? after : nil
+        guard isCut else { return CommandOutput.Completion(fields: [.init("next", .null)]) }
+        return CommandOutput.Completion(
+            fields: [.init("next", .identifier(after))],
+            diagnostics: [
+                Diagnostic(.note, code: "more", "there are more records", hint: "go on with --after \(after)")
+            ])
     }
 
     private static func value(_ record: AuditRecord) -> OutputValue {

@@ -53,8 +53,8 @@ extension Command where Context == CommandContext {
 
     private static var columns: [Column] {
         [
-            .word("kind"), .id, .sequenceNumber, Column("message"),
-            Column("remedy"),
+            .word("kind"), .id, .sequenceNumber, .sentence("message"),
+            .sentence("remedy"),
         ]
     }
 
