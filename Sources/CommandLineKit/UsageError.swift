@@ -29,6 +29,8 @@ public struct CommandFailure: Error, Sendable, CustomStringConvertible {
     public var hint: String?
     /// Whether something was changed before it failed.
     public var changed = false
+    /// What a lower layer said, such as the code of a database; shown when the user asks for everything.
+    public var detail: String?
 
     /// A failure with the given parts.
     public init(_ exitCode: ExitCode, _ what: String, _ why: String, hint: String? = nil) {

@@ -49,10 +49,19 @@ struct CommandContext: Sendable {
     /// Opens the store; whoever asks for it closes it.
     func open(readOnly: Bool) async throws -> any Store {
         if !readOnly { try checkWritable() }
-        switch try location {
-        case .sqlite(let path):
-            return try await SQLiteStore(path: path, options: sqliteOptions(readOnly: readOnly))
+        let start = ContinuousClock.now
+        let store: any Store
+        let location = try location
+        switch location {
+        case .sqlite(let path): store = try await SQLiteStore(path: path, options: sqliteOptions(readOnly: readOnly))
         }
+        log.debug(
+            "store opened",
+            metadata: [
+                "store": "\(location.kind):\(location.description)", "read_only": "\(readOnly)",
+                "ms": "\((ContinuousClock.now - start) / .milliseconds(1))",
+            ])
+        return store
     }
 
     /// Refuses when nothing may be changed; in a protected context the context's name is asked for.

@@ -1,6 +1,7 @@
 public import CommandLineKit
 public import EgoCore
 public import EgoOperations
+import Logging
 
 #if canImport(Glibc)
     import Glibc
@@ -53,11 +54,13 @@ public struct EgoCommandLine: Sendable {
     /// Runs one command line, without the program's name, and returns its exit code.
     public func run(_ arguments: [String], console: Console) async -> Int32 {
         let table = table
-        var schema = OutputSchema.error.name
+        let path = table.completion(after: arguments, current: "").path
+        var schema = table.output(of: path)?.name ?? OutputSchema.error.name
+        var isVerbose = false
         var render = RenderOptions(format: RequestedFormat.find(arguments, console.environment))
         do {
             let line = try table.words(arguments)
-            schema = table.output(of: line.path)?.name ?? schema
+            schema = table.output(of: line.path)?.name ?? OutputSchema.error.name
             let (configuration, problem) = try Self.configuration(line, console)
             let invocation = try table.parse(arguments, global: configuration.options)
             let context = CommandContext(
@@ -69,13 +72,21 @@ public struct EgoCommandLine: Sendable {
             if let binary = invocation.global.domain, !binary.isEmpty {
                 try OperatorBinary(path: binary).replaceProcess(arguments)
             }
+            isVerbose = invocation.global.isVerbose
             let run = helpRun(invocation, table)
             let (options, name) = (render, invocation.help == nil ? schema : OutputSchema.help.name)
-            return try await Deadline(context).run { try await finish(try await run(context), name, options, context) }
+            let start = ContinuousClock.now
+            let code = try await Deadline(context).run {
+                try await finish(try await run(context), name, options, context)
+            }
+            context.log.debug(
+                "finished",
+                metadata: ["exit_code": "\(code)", "ms": "\((ContinuousClock.now - start) / .milliseconds(1))"])
+            return code
         } catch let error as OutputError where error == .brokenPipe {
             return ExitCode.ok.number
         } catch {
-            return report(error, schema, render, console)
+            return report(error, schema, render, console, isVerbose: isVerbose)
         }
     }
 
@@ -168,7 +179,7 @@ public struct EgoCommandLine: Sendable {
     }
 
     private func report(
-        _ error: any Error, _ schema: String, _ options: RenderOptions, _ console: Console
+        _ error: any Error, _ schema: String, _ options: RenderOptions, _ console: Console, isVerbose: Bool
     ) -> Int32 {
         let envelope = error as? InterruptedEnvelope
         let failure = CommandFailure(envelope?.cause ?? error)
@@ -184,6 +195,7 @@ public struct EgoCommandLine: Sendable {
             if failure.exitCode != .io { Self.say(CommandFailure(error), to: console) }
         }
         Self.say(failure, to: console)
+        if isVerbose, let detail = failure.detail { Self.say("cause: \(detail)", nil, to: console) }
         return failure.exitCode.number
     }
 

@@ -61,6 +61,8 @@ extension CommandFailure {
             default: nil
             }
         self.init(code, "store", error.message, hint: hint)
+        let causes = [error.cause].compactMap(\.self) + error.secondary
+        if !causes.isEmpty { detail = causes.map { "\($0)" }.joined(separator: "; ") }
     }
 
     private init(file error: FileError) {

@@ -1,8 +1,10 @@
 import BankDomain
-import CommandLineKit
 import EgoCore
 import Foundation
 import Testing
+
+@testable import CommandLineKit
+@testable import EgoCommands
 
 @Suite("Bad input gets one clear line, its exit code, and changes nothing")
 struct BadInputTests {
@@ -81,6 +83,33 @@ struct BadInputTests {
         (["status", "--domain", "FOLDER/text.txt"], 78, "the operator binary cannot be run"),
         (["help", "repaly"], 64, "repaly: unknown command"),
         (["status", "extra"], 64, "extra: unexpected argument"),
+        (["snapshot"], 64, "snapshot: a subcommand is missing"), (["snapshot", "lst"], 64, "lst: unknown subcommand"),
+        (["snapshot", "delete"], 64, "ID: missing"),
+        (["snapshot", "delete", "nobody", "-y"], 5, "there is no such entity"),
+        (["snapshot", "create", "acc-1", "--at", "999"], 5, "acc-1: there is no event 999"),
+        (["snapshot", "verify"], 64, "ID: missing"),
+        (["snapshot", "verify", "acc-1", "--all"], 64, "--all: it takes no ID"),
+        (["snapshot", "list", "nobody"], 5, "nobody: there is no such entity"),
+        (["export", "nobody", "--to", "FOLDER/x"], 5, "nobody: there is no such entity"),
+        (["export", "--to", "FOLDER"], 66, "a folder is no export"),
+        (["export", "--to", "FOLDER/none/x.jsonl"], 66, "No such file or directory"),
+        (["export", "--to", "FOLDER/x", "--format", "xml"], 64, "--format: unknown format"),
+        (["export", "--to", "FOLDER/x", "--shard", "99"], 64, "--shard: the store has the shards 0 to 15"),
+        (["export", "--to", "FOLDER/x", "--kind", "wallet"], 64, "--kind:"),
+        (["import", "FOLDER/none"], 66, "No such file"), (["import", "FOLDER"], 66, "a folder is no export"),
+        (["import", "FOLDER/text.txt"], 65, "truncated"), (["import"], 64, "FILE: missing"),
+        (["import", "FOLDER/text.txt", "--format", "protobuf"], 65, "truncated"),
+        (["import", "FOLDER/text.txt", "--on-conflict", "merge"], 64, "--on-conflict: unknown choice"),
+        (["verify", "nobody"], 5, "nobody: there is no such entity"),
+        (["jobs", "show", "nobody"], 5, "nobody: there is no such job"),
+        (["audit", "--after", "x"], 64, "--after: \"x\" is no whole number"),
+        (["audit", "--limit", "3", "verify"], 64, "--limit: it belongs after the subcommand"),
+        (["context", "show", "nobody"], 78, "context \"nobody\": no configuration file has it"),
+        (["generate", "man", "nothing.1"], 64, "nothing.1: there is no such page"),
+        (["generate", "schema", "nothing"], 64, "nothing: there is no such schema"),
+        (["status", "--progress", "spinner"], 64, "--progress: unknown choice"),
+        (["status", "--log-format", "xml"], 64, "--log-format: unknown log format"),
+        (["entities", "--columns", "id:ful"], 64, "--columns: unknown column \"id:ful\""),
     ]
 
     @Test("whatever the format", arguments: cases.indices)
@@ -108,11 +137,66 @@ struct BadInputTests {
                 #expect(envelope["ok"] as? Bool == false)
                 let code = ExitCode.all.first { $0.number == wanted.code }?.name
                 #expect(envelope["code"] as? String == code)
+                if format == "json" {
+                    let table = EgoCommandLine(domain: .bank, sample: BankSample()).table
+                    let declared = (line.first.flatMap { table.output(of: [$0]) } ?? .error).jsonSchema
+                    #expect(JSONSchema(declared)?.problems(in: envelope) == [])
+                }
                 let diagnostics = envelope["diagnostics"] as? [[String: Any]]
                 #expect(diagnostics?.count == 1 && diagnostics?.first?["code"] as? String == code)
             }
         }
         #expect(workplace.snapshot(of: "bank.db") == before, "the store was changed")
+    }
+
+    @Test("whatever the words are, the answer is an exit code of the table, and JSON when it is asked for")
+    func anyWords() async throws {
+        let seed = UInt64.random(in: 0...UInt64.max)
+        print("seed \(seed)")
+        var random = SeededGenerator(seed: seed)
+        let table = EgoCommandLine(domain: .bank, sample: BankSample()).table
+        let commands = table.allCommands.filter { !["events", "demo", "generate"].contains($0.path[0]) }
+        let values = [
+            "", "acc-1", "nobody", "0", "1", "-1", "99999999999999999999", "x", "--", "-", "2026-01-01", "1h", "acc-2",
+            "{}",
+            "CreditAccount", "id,kind", "json", "account", "é", "a b", "\u{1b}", "=", "%s", "--all", "-n", "-y", "-q",
+        ]
+        let known = Set(ExitCode.all.map(\.number))
+        for _ in 0..<400 {
+            let workplace = try Workplace()
+            guard let (path, command) = commands.randomElement(using: &random) else { break }
+            var words = path
+            for _ in 0..<Int.random(in: 0...4, using: &random) {
+                if let flag = command.flags.randomElement(using: &random), Bool.random(using: &random) {
+                    words.append("--\(flag.long)")
+                }
+                words.append(values.randomElement(using: &random) ?? "")
+            }
+            // Whatever is written goes into the test's own folder.
+            words = words.filter { !$0.hasPrefix("--to") && !$0.hasPrefix("--plan") && !$0.hasPrefix("--into") }
+            words.insert(contentsOf: ["--store", "sqlite:\(workplace.path("none.db"))", "-o", "json"], at: 0)
+            let result = await workplace.run(words)
+            #expect(known.contains(result.code), "\(words)")
+            if path[0] == "export" { continue }  // gives the export itself
+            #expect(json(result.output)?["ok"] as? Bool == (result.code == 0), "\(words): \(result.output)")
+        }
+    }
+
+    @Test("-v tells the cause of a failure, and what was done, as text or as JSON")
+    func verbose() async throws {
+        let workplace = try Workplace()
+        let store = try await workplace.bank()
+        let quiet = await workplace.run(["status", "--store", store])
+        #expect(quiet.errors == "")
+        let text = await workplace.run(["status", "--store", store, "-v"])
+        #expect(text.errors.contains(" debug store opened ms=") && text.errors.contains("read_only=true"))
+        let lines = await workplace.run(["status", "--store", store, "-v", "--log-format", "json"]).errors
+            .split(separator: "\n").map { json(String($0)) }
+        #expect(lines.count == 2 && lines.allSatisfy { $0?["type"] as? String == "log" })
+        #expect(lines.last??["message"] as? String == "finished")
+        try Data("SQLite format 3\u{0}but no more".utf8).write(to: URL(filePath: workplace.path("odd.db")))
+        let failed = await workplace.run(["status", "--store", "sqlite:\(workplace.path("odd.db"))", "-v"])
+        #expect(failed.code == 65 && failed.errors.contains("ego: cause: SQLite error"), "\(failed.errors)")
     }
 
     @Test("a store of a newer schema asks for a newer program")

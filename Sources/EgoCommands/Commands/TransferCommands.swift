@@ -105,6 +105,7 @@ extension Command where Context == CommandContext {
             }
             let format = options.format ?? .jsonl
             guard let file = options.file else { return try pipe(selection, format, context) }
+            if isFolder(file) { throw CommandFailure(.noInput, file, "a folder is no export") }
             let exists = FileManager.default.fileExists(atPath: file)
             if exists, !context.global.isDryRun {
                 try context.confirmation.confirm("\(Escape.shown(file)) will be replaced")
@@ -357,8 +358,7 @@ private struct ImportInput: Sendable {
         isTemporary = file == "-"
         if !isTemporary {
             path = file
-            var isFolder: Bool { (try? FileManager.default.contentsOfDirectory(atPath: file)) != nil }
-            if isFolder { throw CommandFailure(.noInput, file, "a folder is no export") }
+            if isFolder(file) { throw CommandFailure(.noInput, file, "a folder is no export") }
             return
         }
         path = FileManager.default.temporaryDirectory.appendingPathComponent("ego-\(UUID().uuidString)").path
@@ -371,4 +371,8 @@ private struct ImportInput: Sendable {
     func remove() {
         if isTemporary { try? FileManager.default.removeItem(atPath: path) }
     }
+}
+
+private func isFolder(_ path: String) -> Bool {
+    (try? FileManager.default.contentsOfDirectory(atPath: path)) != nil
 }

@@ -104,6 +104,7 @@ public struct JournalExport: Sendable {
         toFile path: String, command: String, by person: Operator, time: any TimeSource,
         progress: @escaping @Sendable (Int) -> Void = { _ in }
     ) async throws -> Summary {
+        try ExportFile.check(path)
         let specification = JobSpecification(
             kind: "export",
             arguments: ["file": path, "format": format.rawValue, "selection": try JobText.encode(selection)],

@@ -27,6 +27,12 @@ final class ExportFile {
     /// What the file is called until it is whole.
     static func partialPath(_ path: String) -> String { path + ".partial" }
 
+    /// Fails when no file can be made there, before anything is done.
+    static func check(_ path: String) throws(FileError) {
+        let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
+        guard access(folder, W_OK | X_OK) == 0 else { throw FileError(folder) }
+    }
+
     /// How large the unfinished file is; 0 when there is none.
     static func unfinishedBytes(_ path: String) throws(FileError) -> Int {
         var status = stat()
