@@ -87,7 +87,7 @@ public struct Console: Sendable {
                     if errno != EINTR { return nil }
                 }
             },
-            readAnswer: { readLine(strippingNewline: true) },
+            readAnswer: { readTerminalLine() },
             terminalSize: {
                 var size = winsize()
                 for descriptor: Int32 in [1, 2] where ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
@@ -97,6 +97,22 @@ public struct Console: Sendable {
                 return environment["COLUMNS"].flatMap { Int($0) }.map { TerminalSize(columns: $0, rows: 24) }
             })
     }
+}
+
+/// A line from standard input, which is a terminal; nil at its end, and when the task was cancelled meanwhile.
+private func readTerminalLine() -> String? {
+    var line: [UInt8] = []
+    while !Task.isCancelled {
+        var descriptor = pollfd(fd: 0, events: Int16(POLLIN), revents: 0)
+        guard poll(&descriptor, 1, 100) > 0 else { continue }
+        var byte: UInt8 = 0
+        let count = read(0, &byte, 1)
+        if count < 0, errno == EINTR { continue }
+        if count <= 0 { return nil }
+        if byte == 0x0a { return String(decoding: line, as: UTF8.self) }
+        line.append(byte)
+    }
+    return nil
 }
 
 /// The size of a terminal, in characters.

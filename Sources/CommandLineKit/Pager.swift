@@ -16,6 +16,11 @@ public final class Pager: OutputSink {
         var descriptor: Int32 = -1
     }
 
+    /// Whether a pager has the terminal: then nothing else is drawn there, and Ctrl-C is for it alone.
+    public static var isRunning: Bool { running.load(ordering: .relaxed) }
+
+    private static let running = Atomic(false)
+
     private let command: String
     private let rows: Int
     private let terminal: any OutputSink
@@ -63,6 +68,7 @@ public final class Pager: OutputSink {
             systemClose(descriptor)
             var status: Int32 = 0
             while waitpid(process, &status, 0) < 0, errno == EINTR {}
+            Self.running.store(false, ordering: .relaxed)
         }
         if let failure { throw failure }
     }
@@ -109,6 +115,7 @@ public final class Pager: OutputSink {
         state.process = process
         state.descriptor = ends[1]
         state.input = FileDescriptorSink(ends[1])
+        Self.running.store(true, ordering: .relaxed)
     }
 }
 

@@ -55,6 +55,7 @@ public final class ConsoleProgress: ProgressReporter {
     }
 
     public func report(done: Int, total: Int?, unit: String) {
+        if Pager.isRunning { return }
         let now = ContinuousClock.now
         let shown = state.withLock { state -> (elapsed: Duration, before: Int)? in
             guard let startedAt = state.startedAt else {

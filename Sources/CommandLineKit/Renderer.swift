@@ -51,6 +51,7 @@ public struct Renderer: Sendable {
     /// Writes the envelope of a failure, where the format has one.
     public func render(_ failure: CommandFailure, schema: String) throws(OutputError) {
         let completion = Self.completion(failure)
+        if failure.isAfterStream { return try sink.flush() }
         switch options.format {
         case .json: try sink.write(envelope(schema, data: .null, completion) + "\n")
         case .jsonl: try sink.write(summary(schema, [], completion) + "\n")
@@ -287,6 +288,9 @@ public struct InterruptedEnvelope: Error {
         self.cause = cause
         self.close = close
     }
+
+    /// The same, for another reason.
+    public func because(of cause: any Error) -> InterruptedEnvelope { InterruptedEnvelope(cause, close: close) }
 
     /// Writes the rest of the envelope.
     public func finish(with failure: CommandFailure) throws(OutputError) { try close(failure) }

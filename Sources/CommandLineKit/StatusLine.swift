@@ -13,11 +13,11 @@ public final class StatusLine: OutputSink {
 
     /// Draws the line, in place of what it was; empty for none. It must fit the terminal's width.
     public func show(_ text: String) throws(OutputError) {
-        let wasDrawn = line.withLock { line in
-            defer { line = text }
-            return !line.isEmpty
-        }
-        if wasDrawn || !text.isEmpty {
+        // Written under the lock: what somebody else says meanwhile must not come between line and text.
+        try line.withLock { (line) throws(OutputError) in
+            let wasDrawn = !line.isEmpty
+            line = text
+            if !wasDrawn, text.isEmpty { return }
             try sink.write("\r\u{1b}[K\(text)")
             try sink.flush()
         }
@@ -33,16 +33,14 @@ public final class StatusLine: OutputSink {
 
     /// Writes whole lines above the status line.
     func above(_ write: () throws(OutputError) -> Void) throws(OutputError) {
-        let shown = line.withLock { $0 }
-        if shown.isEmpty {
+        try line.withLock { (line) throws(OutputError) in
+            if line.isEmpty { return try write() }
+            try sink.write("\r\u{1b}[K")
+            try sink.flush()
             try write()
-            return
+            try sink.write(line)
+            try sink.flush()
         }
-        try sink.write("\r\u{1b}[K")
-        try sink.flush()
-        try write()
-        try sink.write(shown)
-        try sink.flush()
     }
 }
 
@@ -56,7 +54,9 @@ struct AboveStatusLine: OutputSink {
         self.status = status
     }
 
-    func write(bytes: some Sequence<UInt8>) throws(OutputError) { try sink.write(bytes: bytes) }
+    func write(bytes: some Sequence<UInt8>) throws(OutputError) {
+        try status.above { () throws(OutputError) in try sink.write(bytes: bytes) }
+    }
 
     func flush() throws(OutputError) {
         try status.above { () throws(OutputError) in try sink.flush() }

@@ -29,6 +29,8 @@ public struct CommandFailure: Error, Sendable, CustomStringConvertible {
     public var hint: String?
     /// Whether something was changed before it failed.
     public var changed = false
+    /// Whether data that is no envelope was written before: then nothing of this goes to standard output.
+    public var isAfterStream = false
     /// What a lower layer said, such as the code of a database; shown when the user asks for everything.
     public var detail: String?
 

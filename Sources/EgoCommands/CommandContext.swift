@@ -5,6 +5,12 @@ import EgoOperations
 import EgoSQLite
 import Logging
 
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
 /// What a command gets beside its options.
 struct CommandContext: Sendable {
     let console: Console
@@ -31,7 +37,22 @@ struct CommandContext: Sendable {
     }
 
     var location: StoreLocation {
-        get throws { try StoreLocation(global.store) }
+        get throws {
+            do { return try StoreLocation(global.store) } catch {
+                // What is wrong is not always a flag.
+                guard !givenFlags.contains("store"), let origin = configuration.origins["store"] else { throw error }
+                throw CommandFailure(.config, origin.description, "store: \(error.message)", hint: error.hint)
+            }
+        }
+    }
+
+    /// Refuses to write over the store itself.
+    func checkNotStore(_ path: String, flag: String) throws {
+        guard case .sqlite(let store) = try location else { return }
+        func real(_ path: String) -> String { URL(fileURLWithPath: path).resolvingSymlinksInPath().path }
+        if ["", "-wal", "-shm", "-journal"].contains(where: { real(store + $0) == real(path) }) {
+            throw UsageError("\(Escape.shown(path)) is the store itself", subject: "--\(flag)")
+        }
     }
 
     var page: PageLimit { PageLimit(rows: global.page) }
@@ -74,7 +95,8 @@ struct CommandContext: Sendable {
 
     func sqliteOptions(readOnly: Bool) -> SQLiteStoreOptions {
         SQLiteStoreOptions(
-            readOnly: readOnly, busyTimeout: global.timeout.map { .nanoseconds($0) } ?? .seconds(5), readers: 1)
+            readOnly: readOnly, busyTimeout: global.timeout.map { .nanoseconds($0) } ?? .seconds(5), readers: 1,
+            cacheBytes: 12 << 20)
     }
 
     /// An engine for a command or two.
@@ -103,7 +125,19 @@ struct CommandContext: Sendable {
     var person: Operator { .current(reason: global.reason) }
 
     /// This command line as one to paste into a shell: repeating it goes on with what was stopped.
-    var commandLine: String { (["ego"] + arguments.map(Escape.shellWord)).joined(separator: " ") }
+    ///
+    /// - Parameter resolved: values that take the place of those that were given, by flag: what "two hours ago" means
+    ///   must not change.
+    func commandLine(resolved: [String: String] = [:]) -> String {
+        var words = arguments
+        if !resolved.isEmpty, var line = try? table().words(arguments) {
+            for (index, flag) in line.own.flags.enumerated() {
+                if let value = resolved[flag.long] { line.own.flags[index].value = .text(value) }
+            }
+            words = table().render(line)
+        }
+        return (["ego"] + words.map(Escape.shellWord)).joined(separator: " ")
+    }
 
     /// Reads a moment that the user wrote.
     func moment(_ text: String, flag: String) throws(UsageError) -> Timestamp {

@@ -13,7 +13,7 @@ struct ConfigurationFile: Sendable {
     private(set) var values: [String: Entry] = [:]
     /// What stands in `[context.NAME]`, by name.
     private(set) var contexts: [String: [String: Entry]] = [:]
-    private let lines: [Substring]
+    private let text: String
 
     /// The key that chooses a context; `context` itself is the table of contexts.
     static let currentContext = "current-context"
@@ -27,9 +27,12 @@ struct ConfigurationFile: Sendable {
     }
 
     init(path: String) throws(CommandFailure) {
+        try self.init(path: path, text: try Self.read(path))
+    }
+
+    private init(path: String, text: String) throws(CommandFailure) {
         self.path = path
-        let text = try Self.read(path)
-        self.lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+        self.text = text
         let table: TOMLTable
         do { table = try TOMLParser.parse(text) } catch {
             throw CommandFailure(
@@ -118,23 +121,49 @@ struct ConfigurationFile: Sendable {
         return (own + flags).map { $0.replacing("-", with: "_") }
     }
 
-    private static func trimmed(_ text: some StringProtocol) -> String {
-        let start = text.drop { $0.isWhitespace }
-        return String(start.reversed().drop { $0.isWhitespace }.reversed())
-    }
-
-    /// The file's text with `context` set; comments and everything else stay as they are.
-    func text(choosingContext name: String) -> String {
-        let assignment = "current_context = \"\(name)\""
-        var lines = lines.map(String.init)
+    /// The file's text with another context chosen; comments and everything else stay as they are.
+    ///
+    /// - Throws: ``CommandFailure`` with ``ExitCode/refused`` where that cannot be done for certain.
+    func text(choosingContext name: String) throws(CommandFailure) -> String {
+        let assignment = "current_context = \(Self.quoted(name))"
+        // Lines by their ends alone: a carriage return before it is part of the line.
+        var lines = text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false)
+            .map { String(String.UnicodeScalarView($0)) }
+        let end = lines.first?.unicodeScalars.last == "\r" ? "\r" : ""
         if let line = values["context"]?.line {
-            let comment = lines[line - 1].firstIndex(of: "#").map { " " + lines[line - 1][$0...] } ?? ""
+            let old = lines[line - 1]
+            let comment = old.lastIndex(of: "#").map { " " + old[$0...] } ?? end
             lines[line - 1] = assignment + comment
         } else {
-            // A key of its own has to stand before the first table.
-            let first = lines.firstIndex { Self.trimmed($0).hasPrefix("[") } ?? lines.count
-            lines.insert(contentsOf: first == 0 ? [assignment, ""] : [assignment], at: first)
+            lines.insert(assignment + end, at: 0)
         }
-        return lines.joined(separator: "\n")
+        let changed = lines.joined(separator: "\n")
+        // The change is checked as whoever reads the file will see it.
+        let after = try? ConfigurationFile(path: path, text: changed)
+        var wanted = values.mapValues(\.text)
+        wanted["context"] = name
+        guard let after, after.values.mapValues(\.text) == wanted,
+            after.contexts.mapValues({ $0.mapValues(\.text) }) == contexts.mapValues({ $0.mapValues(\.text) })
+        else {
+            throw CommandFailure(
+                .refused, path, "the context cannot be chosen without touching something else",
+                hint: "write \(assignment) into it by hand")
+        }
+        return changed
+    }
+
+    /// A basic string of TOML.
+    private static func quoted(_ text: String) -> String {
+        var result = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"", "\\": result += "\\\(scalar)"
+            case _ where scalar.value < 0x20 || scalar.value == 0x7f:
+                let digits = String(scalar.value, radix: 16)
+                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result + "\""
     }
 }

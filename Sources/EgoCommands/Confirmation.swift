@@ -37,7 +37,7 @@ final class Confirmation: Sendable {
         if global.isAssumingYes { return }
         try checkTerminal(hint: "--yes answers beforehand; --dry-run only looks")
         ask("\(what). Go on? [y/N] ")
-        let answer = console.readAnswer()?.lowercased() ?? ""
+        let answer = try answer()?.lowercased() ?? ""
         if answer != "y" && answer != "yes" { throw declined }
     }
 
@@ -53,7 +53,16 @@ final class Confirmation: Sendable {
         }
         try checkTerminal(hint: "--confirm \(Escape.shellWord(word)) answers beforehand; --dry-run only looks")
         ask("\(what). Type \(name), \(Escape.shown(word)), to go on: ")
-        if console.readAnswer() != word { throw declined }
+        if try answer() != word { throw declined }
+    }
+
+    private func answer() throws(CommandFailure) -> String? {
+        let answer = console.readAnswer()
+        if answer == nil, Task.isCancelled {
+            throw CommandFailure(
+                .interrupted, "interrupted", "the question was not answered", hint: "nothing was changed")
+        }
+        return answer
     }
 
     private var declined: CommandFailure { CommandFailure(.refused, "", "not confirmed", hint: "nothing was changed") }

@@ -24,12 +24,16 @@ struct Deadline: Sendable {
                 var failure = CommandFailure(
                     .timedOut, "--timeout", "the time ran out", hint: "what was done so far is kept")
                 // The work ends at its page's end, and says what it has changed by then.
+                var envelope: InterruptedEnvelope?
                 do { _ = try await group.next() } catch {
-                    let stopped = CommandFailure(error)
+                    envelope = error as? InterruptedEnvelope
+                    let stopped = CommandFailure(envelope?.cause ?? error)
                     failure.changed = stopped.changed
+                    failure.isAfterStream = stopped.isAfterStream
                     failure.hint = stopped.hint ?? failure.hint
                 }
-                throw failure
+                // What was begun on standard output is brought to its end.
+                throw envelope.map { $0.because(of: failure) } ?? failure
             }
             return code
         }

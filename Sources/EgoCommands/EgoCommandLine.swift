@@ -62,22 +62,28 @@ public struct EgoCommandLine: Sendable {
             let line = try table.words(arguments)
             schema = table.output(of: line.path)?.name ?? OutputSchema.error.name
             let (configuration, problem) = try Self.configuration(line, console)
-            let invocation = try table.parse(arguments, global: configuration.options)
+            var invocation = try table.parse(arguments, global: configuration.options)
+            let givenFlags = Set(line.global.flags.map(\.long))
+            if invocation.help == nil, let command = table.command(at: line.path) {
+                try Self.checkColumns(&invocation.global, command, isGiven: givenFlags.contains("columns"))
+            }
             let context = CommandContext(
                 console: console, global: invocation.global, configuration: configuration,
-                configurationProblem: problem, givenFlags: Set(line.global.flags.map(\.long)), arguments: arguments,
+                configurationProblem: problem, givenFlags: givenFlags, arguments: arguments,
                 domain: domain, sample: sample, time: time,
                 confirmation: Confirmation(console, invocation.global), table: { self.table })
             render = renderOptions(context)
-            if let binary = invocation.global.domain, !binary.isEmpty {
+            if let binary = invocation.global.domain, !binary.isEmpty, Self.trusts(configuration, line) {
                 try OperatorBinary(path: binary).replaceProcess(arguments)
             }
             isVerbose = invocation.global.isVerbose
             let run = helpRun(invocation, table)
-            let (options, name) = (render, invocation.help == nil ? schema : OutputSchema.help.name)
+            var name = schema
+            if let help = invocation.help { name = (help == .version ? OutputSchema.version : .help).name }
+            let (options, schemaName) = (render, name)
             let start = ContinuousClock.now
             let code = try await Deadline(context).run {
-                try await finish(try await run(context), name, options, context)
+                try await finish(try await run(context), schemaName, options, context)
             }
             context.log.debug(
                 "finished",
@@ -103,6 +109,36 @@ public struct EgoCommandLine: Sendable {
             // Whoever wants help gets it, whatever the configuration says; and doctor tells what is wrong with it.
             if needsNoConfiguration(line) { return (Configuration(), error) }
             throw error
+        }
+    }
+
+    /// Whether the binary that the configuration names may be run: not when somebody only presses Tab or asks for help in
+    /// a folder that came from elsewhere.
+    private static func trusts(_ configuration: Configuration, _ line: ParsedLine) -> Bool {
+        guard case .file("./.ego.toml", _)? = configuration.origins["domain"],
+            line.global.flags.allSatisfy({ $0.long != "domain" })
+        else { return true }
+        return line.help == nil && line.path.first.map { !["__complete", "help"].contains($0) } ?? false
+    }
+
+    /// Refuses columns that the command does not have, before it does anything. Those of the configuration are for
+    /// commands that have any.
+    private static func checkColumns(
+        _ global: inout GlobalOptions, _ command: Command<CommandContext>, isGiven: Bool
+    ) throws(UsageError) {
+        guard let wanted = global.columns else { return }
+        let known = command.columns.map(\.name)
+        if known.isEmpty, !isGiven {
+            global.columns = nil
+            return
+        }
+        for word in wanted {
+            let name = word.hasSuffix(":full") ? String(word.dropLast(5)) : word
+            if known.contains(name) { continue }
+            throw UsageError(
+                "unknown column \(Escape.shown(name, quoted: true))", subject: "--columns",
+                hint: Suggestion.hint(for: name, among: known)
+                    ?? (known.isEmpty ? "this output has no columns" : "columns: \(known.joined(separator: ", "))"))
         }
     }
 
@@ -175,7 +211,16 @@ public struct EgoCommandLine: Sendable {
                 (console.environment["CI"] ?? "").isEmpty
             else { return nil }
         }
+        guard Self.canRun(command, console.environment["PATH"] ?? "") else { return nil }
         return Pager(command, rows: size.rows, terminal: console.output)
+    }
+
+    /// Whether the program of a line of the shell is there: output must not be lost to a pager that is not.
+    private static func canRun(_ command: String, _ path: String) -> Bool {
+        guard let name = command.split(separator: " ").first.map(String.init) else { return false }
+        if name.contains(where: { "=$`'\"\\|;&(".contains($0) }) { return true }  // for the shell to say
+        if name.contains("/") { return access(name, X_OK) == 0 }
+        return path.split(separator: ":").contains { access("\($0)/\(name)", X_OK) == 0 }
     }
 
     private func report(

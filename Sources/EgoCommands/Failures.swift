@@ -68,11 +68,14 @@ extension CommandFailure {
     private init(file error: FileError) {
         let code: ExitCode =
             switch error.number {
+            case EWOULDBLOCK: .refused
             case ENOENT, ENOTDIR, EISDIR: .noInput
             case EACCES, EPERM, EROFS: .noPermission
             default: .io
             }
-        self.init(code, error.path, error.description)
+        self.init(
+            code, error.path, error.number == EWOULDBLOCK ? "another process writes it" : error.description,
+            hint: error.number == EWOULDBLOCK ? "nothing was changed; wait until it is done" : nil)
     }
 
     private init(engine error: EgoError) {

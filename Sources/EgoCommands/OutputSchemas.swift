@@ -175,8 +175,10 @@ extension OutputSchema {
         "ego.import/1",
         [
             OutputField("file", .text), OutputField("events", .count), OutputField("skipped", .count),
-            OutputField("differing", .count, "skipped events that are not the same in the store"),
+            OutputField("trimmed", .count, "events that were deleted in the store, and were not brought back"),
+            OutputField("differing", .count, "records that are not the same in the store, and were left"),
             OutputField("erased", .count, "events of entities that were erased in the store"),
+            OutputField("not_erased", .count, "entities that were erased elsewhere, and live in the store"),
             OutputField("entities", .count), OutputField("snapshots", .count), OutputField("states", .count),
             OutputField("sha256", .text), OutputField("checked", .bool, "whether there was a checksum to compare"),
             OutputField("dry_run", .bool),
@@ -222,7 +224,7 @@ extension OutputSchema {
                 .list(
                     .object([
                         OutputField("id", .text), OutputField("kind", .text),
-                        OutputField("state", .choice(["running", "interrupted", "failed", "done"])),
+                        OutputField("state", .choice(["running", "interrupted", "failed", "done", "discarded"])),
                         OutputField("created_at", .time), OutputField("updated_at", .time),
                         OutputField("arguments", .any), OutputField("checkpoint", .any),
                     ])))

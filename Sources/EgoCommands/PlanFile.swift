@@ -15,7 +15,11 @@ import EgoOperations
 
 /// Plans in files, and in a command's output.
 enum PlanFile {
-    static func write(_ plan: Plan, to path: String) throws {
+    static func write(_ plan: Plan, to path: String, _ context: CommandContext) throws {
+        try context.checkNotStore(path, flag: "plan")
+        if FileManager.default.fileExists(atPath: path) {
+            try context.confirmation.confirm("\(Escape.shown(path)) will be replaced")
+        }
         do { try plan.encoded().write(to: URL(fileURLWithPath: path)) } catch {
             throw CommandFailure(.io, path, "the plan cannot be written: \(SystemError.text(error))")
         }

@@ -38,8 +38,9 @@ struct SQLiteFileChecks {
     private var space: Result? {
         var status = statvfs()
         guard statvfs(path, &status) == 0 else { return nil }
-        let free = Int(status.f_bavail) * Int(status.f_frsize)
-        let megabytes = free >> 20
+        // Some file systems say that they have no end.
+        let (free, overflow) = UInt64(status.f_bavail).multipliedReportingOverflow(by: UInt64(status.f_frsize))
+        let megabytes = Int((overflow ? .max : free) >> 20)
         if megabytes >= 256 { return Result(message: "\(megabytes) MB are free on its file system") }
         return Result(
             message: "only \(megabytes) MB are free on its file system", remedy: "free some space, or move the store",

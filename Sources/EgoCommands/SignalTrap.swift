@@ -41,6 +41,7 @@ final class SignalTrap: Sendable {
     }
 
     private func receive(_ number: Int32) {
+        if number == SIGINT, Pager.isRunning { return }
         let (isFirst, handler) = state.withLock { state in
             defer { state.received = state.received ?? number }
             return (state.received == nil, state.handler)

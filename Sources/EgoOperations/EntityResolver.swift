@@ -25,7 +25,12 @@ public struct EntityResolver: Sendable {
     public func record(_ id: PersistenceID) async throws -> EntityRecord? {
         let info = try await store.stream(of: id)
         let state = try await store.state(of: id)
-        guard let info, info.last > .zero || info.isErased || state != nil else { return nil }
+        guard let info else { return nil }
+        if info.last == .zero, !info.isErased, state == nil,
+            try await store.latestSnapshot(of: id, through: .max) == nil
+        {
+            return nil
+        }
         return EntityRecord(persistenceID: id, stream: info, state: state)
     }
 

@@ -26,10 +26,15 @@ public struct Snapshots: Sendable {
     /// - Parameter number: the event that the snapshot includes as its last; nil for the last one.
     /// - Returns: the snapshot, and whether it was written; an equal one that is there already is left alone.
     /// - Throws: as ``Replay/entity(_:to:kind:steps:progress:)``, and ``OperationError/Code/refused`` for an entity that
-    ///   keeps no events or is encrypted.
+    ///   keeps no events, or whose last event is encrypted.
     public func create(
         _ id: PersistenceID, at number: SequenceNumber?, kind: String?, isDryRun: Bool
     ) async throws -> (snapshot: StoredSnapshot, isNew: Bool) {
+        let last = try await EntityResolver(store: store, domain: domain).existing(id).stream.last
+        let newest = try await store.events(of: id, from: last, through: last, limit: PageLimit(rows: 1)).first
+        if newest?.isEncrypted == true {
+            throw OperationError(.refused, "its events are encrypted, and a snapshot would not be", persistenceID: id)
+        }
         let end = number.map(Replay.End.sequenceNumber) ?? .head
         let entity = try await Replay(store: store, domain: domain).entity(id, to: end, kind: kind)
         if entity.eventCount == 0, try await store.stream(of: id)?.last ?? .zero == .zero {
@@ -45,8 +50,9 @@ public struct Snapshots: Sendable {
         if isDryRun { return (snapshot, true) }
         let arguments = try JobText.encode(["id": id.rawValue, "sequence_number": "\(snapshot.sequenceNumber)"])
         try await underLease { lease in
-            _ = try await store.commit(
-                [.saveSnapshot(snapshot), .audit(entry("snapshot create", arguments, "{\"written\":1}"))], under: lease)
+            let counts = try await store.commit(
+                [.saveSnapshot(snapshot), .audit(entry("snapshot-create", arguments, "{\"written\":1}"))], under: lease)
+            if counts.first == 0 { throw OperationError(.refused, "the entity was erased", persistenceID: id) }
         }
         return (snapshot, true)
     }
@@ -107,7 +113,8 @@ public struct Snapshots: Sendable {
         let holds = Set(try await store.holds().map(\.persistenceID))
         for id in deletion.ids {
             try Task.checkCancellation()
-            let floor = try await resolver.existing(id).stream.floor
+            let stream = try await resolver.existing(id).stream
+            let (last, floor) = (stream.last, stream.floor)
             var numbers: [SequenceNumber] = []
             var next = SequenceNumber.zero
             while true {
@@ -131,9 +138,9 @@ public struct Snapshots: Sendable {
                         detail: "its events up to \(floor) were deleted; the snapshot at \(needed) stands for them"))
                 doomed.removeAll { $0 >= needed }
             }
-            digest.add(id.rawValue, "\(floor)", doomed.map(\.description).joined(separator: " "))
-            guard let last = doomed.last else { continue }
-            targets.append((id, last, doomed.count))
+            digest.add(id.rawValue, "\(last)", "\(floor)", doomed.map(\.description).joined(separator: " "))
+            guard let through = doomed.last else { continue }
+            targets.append((id, through, doomed.count))
             plan.counts["snapshots", default: 0] += doomed.count
             plan.counts["entities", default: 0] += 1
             if plan.samples.count < Plan.sampleCount { plan.samples.append(id.rawValue) }
@@ -147,26 +154,40 @@ public struct Snapshots: Sendable {
         var deleted = 0
     }
 
+    /// Whether a deletion of these snapshots was begun, and has to be brought to its end.
+    public func isUnfinished(_ deletion: Deletion) async throws -> Bool {
+        let arguments = try JobText.encode(specification(deletion, command: "").arguments)
+        return try await store.jobs().contains {
+            $0.kind == "snapshot-delete" && $0.arguments == arguments && $0.state.isUnfinished
+        }
+    }
+
+    private func specification(_ deletion: Deletion, command: String) -> JobSpecification {
+        var selection = PlanDigest()
+        for (key, values) in deletion.arguments.sorted(by: { $0.key < $1.key }) {
+            selection.add(key, values.joined(separator: "\n"))
+        }
+        return JobSpecification(
+            kind: "snapshot-delete",
+            arguments: [
+                "entities": deletion.ids.prefix(Plan.sampleCount).map(\.rawValue).joined(separator: ", "),
+                "selection": selection.finalized(),
+            ], lease: Self.lease, command: command)
+    }
+
     /// Deletes what was planned, a hundred entities at a time.
     ///
     /// - Parameter command: the command that goes on with the work after an interruption.
     /// - Returns: how many snapshots were deleted.
+    /// - Throws: ``OperationError/Code/refused`` when the snapshots have changed since the plan was made.
     public func delete(
-        _ planned: DeletionPlan, command: String, progress: @Sendable (Int) -> Void = { _ in }
+        _ deletion: Deletion, as planned: DeletionPlan, command: String, progress: @Sendable (Int) -> Void = { _ in }
     ) async throws -> Int {
-        var selection = PlanDigest()
-        for (key, values) in planned.plan.arguments.sorted(by: { $0.key < $1.key }) {
-            selection.add(key, values.joined(separator: "\n"))
-        }
-        let specification = JobSpecification(
-            kind: "snapshot-delete",
-            arguments: [
-                "entities": (planned.plan.arguments["ids"] ?? []).prefix(Plan.sampleCount).joined(separator: ", "),
-                "selection": selection.finalized(),
-            ], lease: Self.lease, command: command)
         return try await JobRun<Progress>.run(
-            specification, on: store, by: person, time: time, from: { Progress() }
+            specification(deletion, command: command), on: store, by: person, time: time, from: { Progress() }
         ) { job in
+            // Now that nobody else may: what was planned while a question stood may have changed since.
+            try planned.plan.check(against: try await planDeletion(deletion).plan)
             // A run that goes on was planned anew: what is left is all that it has to do.
             var done = await job.checkpoint
             var rest = planned.targets[...]
@@ -174,9 +195,9 @@ public struct Snapshots: Sendable {
                 try Task.checkCancellation()
                 let page = rest.prefix(100)
                 rest = rest.dropFirst(page.count)
-                done.deleted += page.reduce(0) { $0 + $1.count }
-                _ = try await job.commit(
+                let counts = try await job.commit(
                     page.map { .retireSnapshots(of: $0.id, through: $0.through) }, checkpoint: done)
+                done.deleted += counts.reduce(0, +)
                 progress(done.deleted)
             }
             _ = try await job.finish(result: "{\"snapshots\":\(done.deleted)}")

@@ -1,3 +1,4 @@
+import Ego
 public import EgoCore
 
 /// Checks the whole of a store, or some entities of it: storage, journal, snapshots, offsets and audit log.
@@ -18,6 +19,8 @@ public actor Verification {
             case snapshotAhead = "snapshot_ahead"
             case offsetAheadOfHead = "offset_ahead_of_head"
             case auditChain = "audit_chain"
+            case erasureIncomplete = "erasure_incomplete"
+            case wrongShard = "wrong_shard"
         }
 
         /// What is wrong.
@@ -57,6 +60,9 @@ public actor Verification {
     private let isWhole: Bool
     private var after: PersistenceID?
     private var found: [Finding] = []
+    /// The entity that is being checked.
+    private var current: PersistenceID?
+    private var shardCount: UInt32?
     /// How much was looked at so far.
     public private(set) var checked = Checked()
     /// How many findings there were so far.
@@ -89,7 +95,9 @@ public actor Verification {
     public func nextPage() async throws -> [Finding]? {
         while stage != .done {
             try Task.checkCancellation()
-            try await step()
+            do { try await step() } catch let error as StoreError where error.code == .corrupt {
+                damaged(error)
+            }
             if !found.isEmpty {
                 defer { found = [] }
                 findings += found.count
@@ -102,6 +110,9 @@ public actor Verification {
     private func step() async throws {
         switch stage {
         case .storage:
+            let metadata = try await store.metadata()
+            // Stores of other software have shards of their own.
+            if metadata.origin == .ego { shardCount = metadata.shardCount }
             found += try await store.flaws(isThorough: true).map { flaw in
                 Finding(kind: .storage, message: flaw.message, remedy: flaw.remedy)
             }
@@ -111,7 +122,10 @@ public actor Verification {
             if waiting.isEmpty {
                 stage = isWhole ? .offsets : .done
             } else {
-                try await check(waiting.removeFirst())
+                let id = waiting.removeFirst()
+                current = id
+                try await check(id)
+                current = nil
             }
         case .offsets:
             try await checkOffsets()
@@ -130,7 +144,25 @@ public actor Verification {
         }
     }
 
+    /// What cannot be read is a finding, and does not hide the rest.
+    private func damaged(_ error: StoreError) {
+        found.append(
+            Finding(
+                kind: .storage, id: current?.rawValue, message: error.message,
+                remedy: "restore a backup, or save what can be read with ego export"))
+        switch stage {
+        case .storage: stage = .entities
+        case .entities:
+            // Without an entity it was the list of them that could not be read.
+            if current == nil { stage = isWhole ? .offsets : .done }
+        case .offsets: stage = .audit
+        case .audit, .done: stage = .done
+        }
+        current = nil
+    }
+
     private func fetch() async throws {
+        current = nil
         let entities = try await store.entities(EntityQuery(after: after, limit: 1_000))
         after = entities.last?.persistenceID ?? after
         waiting = entities.map(\.persistenceID)
@@ -138,15 +170,45 @@ public actor Verification {
 
     // MARK: One entity
 
+    /// Checks an entity; once more when it was written meanwhile, so that a store at work is not blamed for it.
     private func check(_ id: PersistenceID) async throws {
-        let record = try await EntityResolver(store: store, domain: domain).existing(id)
-        checked.entities += 1
-        if record.stream.isErased { return }
+        let start = (found, checked, unfolded)
+        var record = try await EntityResolver(store: store, domain: domain).existing(id)
+        for _ in 0..<5 {
+            (found, checked, unfolded) = start
+            checked.entities += 1
+            try await check(record)
+            if found.count == start.0.count { return }
+            let now = try await EntityResolver(store: store, domain: domain).existing(id)
+            if now.stream == record.stream, now.state == record.state { return }
+            record = now
+        }
+    }
+
+    private func check(_ record: EntityRecord) async throws {
+        let id = record.persistenceID
+        if record.stream.isErased {
+            try await checkErasure(of: id)
+            return
+        }
         var isReadable = try await checkEvents(of: record)
         let snapshots = try await checkSnapshots(of: record)
         if let state = record.state { isReadable = check(state) && isReadable }
         // Folding what cannot be read would only say the same again.
         if isReadable, snapshots > 0 { try await compareSnapshots(of: id) }
+    }
+
+    /// Nothing may be left of an erased entity.
+    private func checkErasure(of id: PersistenceID) async throws {
+        let events = try await store.events(of: id, from: 1, through: .max, limit: PageLimit(rows: 1))
+        let snapshots = try await store.snapshots(of: id, from: 0, limit: PageLimit(rows: 1))
+        var left = events.isEmpty ? [] : ["events"]
+        if !snapshots.isEmpty { left.append("snapshots") }
+        if try await store.state(of: id) != nil { left.append("a durable state") }
+        if left.isEmpty { return }
+        report(
+            .erasureIncomplete, id, nil, "it was erased, and \(left.joined(separator: " and ")) are left",
+            "erase it again")
     }
 
     /// How far the check of an entity's events has come.
@@ -164,6 +226,7 @@ public actor Verification {
         while !events.isEmpty {
             try Task.checkCancellation()
             check(events, &cursor)
+            if cursor.last == .max { break }
             events = try await store.events(of: id, from: cursor.last.next, through: .max, limit: page)
         }
         if cursor.last < record.stream.last {
@@ -192,6 +255,12 @@ public actor Verification {
                 report(
                     .positionOrder, id, number, "its position \(event.offset) is not after that of the event before",
                     "rebuild the projections; whoever inserted it did not append")
+            }
+            if let shardCount, event.shard != Shard(of: id, count: shardCount) {
+                report(
+                    .wrongShard, id, number,
+                    "it is in shard \(event.shard.rawValue), its entity belongs to \(Shard(of: id, count: shardCount).rawValue)",
+                    "export the store and import it into a new one: projections read it in the wrong shard")
             }
             cursor = Cursor(last: number, offset: event.offset)
             check(event)
@@ -278,12 +347,13 @@ public actor Verification {
                     .snapshotMismatch, id, mismatch.sequenceNumber, mismatch.message,
                     "delete it, ego snapshot delete, unless the behavior has changed on purpose")
             }
-        } catch let error as DomainError {
-            if case .noBehavior = error { unfolded += 1 } else { throw error }
-        } catch let error as OperationError where error.code == .data {
+        } catch is DomainError {
+            unfolded += 1  // no behavior, or several that could be meant
+        } catch let error as OperationError {
             report(.sequenceGap, id, nil, error.message, "restore the events or a snapshot from a backup")
-        } catch let error as FoldError {
-            report(.undecodablePayload, id, nil, "\(error)", "restore the event from a backup or an export")
+        } catch let error as EgoError {
+            if let cause = error.cause as? StoreError { throw cause }
+            report(.undecodablePayload, id, nil, error.message, "restore the event from a backup or an export")
         }
     }
 

@@ -66,6 +66,7 @@ extension SQLiteStore {
         try connection.first(selectHold, [.text(id.rawValue)]) { _ in true } ?? false
     }
 
+    private static let selectNewestSnapshot = "SELECT max(sequence_number) FROM ego_snapshots WHERE entity = ?1"
     private static let updateKind = "UPDATE ego_entities SET kind = ?2 WHERE persistence_id = ?1 AND kind IS NULL"
     private static let setFloor = "UPDATE ego_entities SET floor = ?2 WHERE id = ?1"
     private static let upsertCommand = """
@@ -90,6 +91,7 @@ extension SQLiteStore {
                 }
                 defer { entities[id] = entity }
                 if entity.isErased { return .success(0) }
+                if event.sequenceNumber > .largestAdded { return .failure(.outOfRange(event)) }
                 let number = Int64(clamping: event.sequenceNumber.rawValue)
                 if entity.last == 0, number > 1 {
                     try connection.execute(setFloor, [.integer(entity.id), .integer(number - 1)])
@@ -119,7 +121,14 @@ extension SQLiteStore {
     ) throws(SQLiteError) -> Int {
         switch change {
         case .addEvents: return 0  // has errors of its own; see add(_:on:shardCount:)
+        case .raiseFloor(let id, let number):
+            let entity = try connection.entity(making: id, kind: nil, shardCount: shardCount)
+            if entity.isErased || entity.last >= Int64(clamping: number.rawValue) || entity.last > entity.floor {
+                return 0
+            }
+            return try connection.execute(raiseFloor, [.integer(entity.id), .sequence(number)])
         case .recordKind(let kind, let id):
+            _ = try connection.entity(making: id, kind: nil, shardCount: shardCount)
             return try connection.execute(updateKind, [.text(id.rawValue), .integer(try connection.nameID(kind))])
         case .addState(let state): return try connection.add(state, shardCount: shardCount)
         case .retireEvents(let id, let number):
@@ -129,8 +138,15 @@ extension SQLiteStore {
             let through = SequenceNumber(UInt64(passed ?? 0))
             return try make(.deleteEvents(of: id, through: through), on: connection, shardCount: shardCount)
         case .retireSnapshots(let id, let number):
-            if try isHeld(id, on: connection) { return 0 }
-            return try make(.deleteSnapshots(of: id, through: number), on: connection, shardCount: shardCount)
+            guard let entity = try connection.entity(id), try !isHeld(id, on: connection) else { return 0 }
+            var through = number
+            if entity.floor > 0,
+                let newest = try connection.first(selectNewestSnapshot, [.integer(entity.id)], { $0.integer(0) }),
+                newest > 0
+            {
+                through = min(number, SequenceNumber(UInt64(newest - 1)))
+            }
+            return try make(.deleteSnapshots(of: id, through: through), on: connection, shardCount: shardCount)
         case .deleteEvents(let id, let number):
             guard let entity = try connection.entity(id) else { return 0 }
             let through = min(number, SequenceNumber(UInt64(entity.last)))

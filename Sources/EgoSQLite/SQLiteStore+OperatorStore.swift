@@ -16,7 +16,8 @@ extension SQLiteStore {
         WHERE e.persistence_id > ?1 AND e.persistence_id >= ?2
             AND (?3 IS NULL OR k.name = ?3) AND (?4 IS NULL OR e.shard = ?4)
             AND (s.version IS NOT NULL OR t.entity IS NOT NULL OR e.floor > 0
-                OR EXISTS (SELECT 1 FROM ego_events WHERE entity = e.id))
+                OR EXISTS (SELECT 1 FROM ego_events WHERE entity = e.id)
+                OR EXISTS (SELECT 1 FROM ego_snapshots WHERE entity = e.id))
         ORDER BY e.persistence_id LIMIT ?5
         """
 
@@ -64,6 +65,7 @@ extension SQLiteStore {
             (SELECT count(*) FROM ego_entities e WHERE e.floor > 0
                 OR EXISTS (SELECT 1 FROM ego_events WHERE entity = e.id)
                 OR EXISTS (SELECT 1 FROM ego_states WHERE entity = e.id)
+                OR EXISTS (SELECT 1 FROM ego_snapshots WHERE entity = e.id)
                 OR EXISTS (SELECT 1 FROM ego_tombstones WHERE entity = e.id)),
             (SELECT count(*) FROM ego_events), (SELECT count(*) FROM ego_snapshots), (SELECT count(*) FROM ego_states),
             (SELECT page_count FROM pragma_page_count()) * (SELECT page_size FROM pragma_page_size())

@@ -151,6 +151,7 @@ extension InMemoryStore: OperatorStore {
         defer { state.entities[id] = entity }
         if entity.tombstone != nil { return 0 }
         let number = event.sequenceNumber
+        if number > .largestAdded { throw .outOfRange(event) }
         if entity.last == .zero, number > .zero {
             entity.floor = SequenceNumber(number.rawValue - 1)
             entity.last = entity.floor
@@ -175,9 +176,18 @@ extension InMemoryStore: OperatorStore {
             var count = 0
             for event in events { count += try add(event, &state) }
             return count
+        case .raiseFloor(let id, let number):
+            var entity = entity(making: id, kind: nil, &state)
+            defer { state.entities[id] = entity }
+            if entity.tombstone != nil || entity.last >= number || entity.last > entity.floor { return 0 }
+            entity.floor = number
+            entity.last = number
+            return 1
         case .recordKind(let kind, let id):
-            guard state.entities[id] != nil, state.entities[id]?.kind == nil else { return 0 }
-            state.entities[id]?.kind = kind
+            var entity = entity(making: id, kind: nil, &state)
+            defer { state.entities[id] = entity }
+            if entity.kind != nil { return 0 }
+            entity.kind = kind
             return 1
         case .addState(let stored):
             let id = stored.persistenceID
@@ -200,7 +210,12 @@ extension InMemoryStore: OperatorStore {
                 .last { $0.sequenceNumber <= number && (slowest == nil || $0.offset <= slowest ?? .start) }
             return try make(.deleteEvents(of: id, through: passed?.sequenceNumber ?? .zero), &state)
         case .retireSnapshots(let id, let number):
-            return state.holds[id] == nil ? try make(.deleteSnapshots(of: id, through: number), &state) : 0
+            guard let entity = state.entities[id], state.holds[id] == nil else { return 0 }
+            var through = number
+            if entity.floor > .zero, let newest = entity.snapshots.map(\.sequenceNumber).max(), newest > .zero {
+                through = min(number, SequenceNumber(newest.rawValue - 1))
+            }
+            return try make(.deleteSnapshots(of: id, through: through), &state)
         case .deleteEvents(let id, let number):
             guard var entity = state.entities[id] else { return 0 }
             let through = min(number, entity.last)
@@ -315,6 +330,6 @@ extension InMemoryStore: OperatorStore {
 
 extension InMemoryStore.Entity {
     fileprivate var isListed: Bool {
-        last > .zero || floor > .zero || state != nil || tombstone != nil
+        last > .zero || floor > .zero || state != nil || tombstone != nil || !snapshots.isEmpty
     }
 }

@@ -114,6 +114,97 @@ struct TextTests {
         #expect(table.header(color: true).contains("\u{1b}[1m"))
     }
 
+    @Test(
+        "columns give way as they can: IDs in the middle, types by their package, sentences below, numbers not at all")
+    func narrow() {
+        let columns = [
+            Column("id", shortening: .middle), Column("seq", .right), Column("type", shortening: .package),
+            Column("message", shortening: .wrap),
+        ]
+        let row = ["order-0000000000000000000042", "1234567890", "bank.v1.AccountCredited", "it is not what it was"]
+        func table(_ width: Int?, _ columns: [Column] = columns) -> TableLayout {
+            TableLayout(columns, fitting: [row], headers: false, width: width)
+        }
+        #expect(table(nil).line(row) == row.joined(separator: "  ") + "\n")
+        #expect(
+            table(80).line(row) == "order-0000000000000000000042  1234567890  AccountCredited  it is not what it was\n")
+        #expect(
+            table(60).line(row) == """
+                order-…00042  1234567890  AccountCred…  it is not what it
+                                                        was
+
+                """)
+        #expect(table(50).isExpanded)
+        #expect(
+            table(30).line(row) == """
+                id       order-000000000000000
+                         0000042
+                seq      1234567890
+                type     bank.v1.AccountCredit
+                         ed
+                message  it is not what it was
+
+
+                """)
+        // What is asked for in full is given in full, whatever the width.
+        var full = columns
+        full[0].shortening = .never(asked: true)
+        #expect(table(50, full).line(row).hasPrefix(row[0] + "  1234567890"))
+        #expect(TextWidth.lines("漢字 漢字漢字", columns: 5) == ["漢字", "漢字", "漢字"])
+        #expect(TextWidth.suffix("a漢字", columns: 3) == "字")
+    }
+
+    @Test("a list that is too long to hold is one document all the same, whole or broken off")
+    func streamed() async throws {
+        struct Trouble: Error {}
+        func output(pages: Int, failing: Bool) -> CommandOutput {
+            let counter = PageCounter(pages: pages, failing: failing ? Trouble() : nil)
+            return CommandOutput(
+                fields: [.init("first", .number(1))],
+                records: RecordList("items", columns: []) { try await counter.next() }
+            ) { CommandOutput.Completion(fields: [.init("next", .null)]) }
+        }
+        for pages in [1, 5] {
+            let sink = MemorySink()
+            _ = try await Renderer(RenderOptions(format: .json), to: sink).render(
+                output(pages: pages, failing: false), schema: "t/1")
+            let isStreamed = pages == 5
+            #expect(
+                sink.text.hasPrefix(isStreamed ? "{\"schema\":\"t/1\",\"data\":" : "{\"schema\":\"t/1\",\"ok\":true"))
+            #expect(sink.text.hasSuffix("}\n") && sink.text.count(where: { $0 == "~" }) == pages * 1_000_000)
+        }
+        let sink = MemorySink()
+        do {
+            _ = try await Renderer(RenderOptions(format: .json), to: sink).render(
+                output(pages: 5, failing: true), schema: "t/1")
+            Issue.record("no error")
+        } catch let envelope as InterruptedEnvelope {
+            #expect(envelope.cause is Trouble)
+            try envelope.finish(with: CommandFailure(.data, "record", "it broke"))
+            #expect(sink.text.contains("]},\"ok\":false,\"code\":\"data\",\"changed\":false,\"diagnostics\":[{"))
+            #expect(sink.text.hasSuffix("]}\n"))
+        }
+    }
+
+    private actor PageCounter {
+        private var left: Int
+        private let failure: (any Error)?
+
+        init(pages: Int, failing failure: (any Error)?) {
+            left = pages
+            self.failure = failure
+        }
+
+        func next() throws -> [OutputValue]? {
+            if left == 0 {
+                if let failure { throw failure }
+                return nil
+            }
+            left -= 1
+            return [.text(String(repeating: "~", count: 1_000_000))]
+        }
+    }
+
     @Test("suggestions are near, and only near")
     func suggestions() {
         #expect(Suggestion.nearest(to: "replya", among: ["replay", "retain"]) == "replay")

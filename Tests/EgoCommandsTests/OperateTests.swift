@@ -47,6 +47,10 @@ struct OperateTests {
             "snapshot delete acc-1 < /dev/null", "snapshot delete acc-1 --no-input", "snapshot delete acc-1 -o json",
             "snapshot delete acc-1 --dry-run --no-input -o json > dry.json; exit 4",
         ] { try run("$EGO \(line)", 4) }
+        let interrupted = try Terminal("$EGO snapshot delete acc-1", in: folder.url)
+        #expect(interrupted.wait(for: "[y/N] "))
+        interrupted.send("\u{3}")
+        #expect(interrupted.finish() == 130)
         let ci = try Terminal("$EGO snapshot delete acc-1", in: folder.url, environment: ["CI": "true"])
         #expect(ci.finish() == 4, "nobody answers in CI")
         #expect(folder.snapshot(of: "ego.db") == before, "byte for byte")
@@ -88,11 +92,14 @@ struct OperateTests {
         try run("$EGO snapshot create acc-1 --at 5 -q")
         #expect(try run("$EGO snapshot delete --apply plan.json", 4).errors.contains("changed since the plan"))
         #expect(try count("snapshots") == 3)
-        try run("$EGO snapshot delete acc-1 acc-2 --plan plan.json")
+        try run("$EGO snapshot delete acc-1 acc-2 --plan plan.json -y")
         try run("cp ego.db other.db; $EGO demo --store sqlite:new.db --entities 3 --events 60 -q")
         #expect(
             try run("$EGO snapshot delete --apply plan.json --store sqlite:new.db", 4).errors.contains("another store"))
-        try run("$EGO snapshot delete --apply plan.json < /dev/null")
+        try run("$EGO snapshot delete --apply plan.json < /dev/null", 4)
+        try run("$EGO snapshot delete acc-1 acc-2 --plan plan.json < /dev/null", 4)  // would be replaced
+        try run("$EGO send acc-1 CreditAccount '{\"balance\":1}'; $EGO snapshot delete --apply plan.json -y", 4)
+        try run("$EGO snapshot delete acc-1 acc-2 --plan plan.json -y; $EGO snapshot delete --apply plan.json -y")
         #expect(try count("snapshots") == 0)
         try run("echo '{}' > bad.json; $EGO snapshot delete --apply bad.json", 65)
         try run("$EGO snapshot delete --apply missing.json", 66)
@@ -140,10 +147,10 @@ struct OperateTests {
         try file.write(toFile: folder.path(".ego.toml"), atomically: true, encoding: .utf8)
         try run("$EGO context use b")
         var text = try String(contentsOfFile: folder.path(".ego.toml"), encoding: .utf8)
-        #expect(text == file.replacing("[context.a]", with: "current_context = \"b\"\n[context.a]"))
+        #expect(text == "current_context = \"b\"\n" + file)
         try run("$EGO context use a")
         text = try String(contentsOfFile: folder.path(".ego.toml"), encoding: .utf8)
-        #expect(text == file.replacing("[context.a]", with: "current_context = \"a\"\n[context.a]"))
+        #expect(text == "current_context = \"a\"\n" + file)
         #expect(json(try run("$EGO context use a -o json").output)?["changed"] as? Bool == false)
         func settings(_ script: String) throws -> [String: [String: Any]] {
             let data = json(try run(script).output)?["data"] as? [String: Any]
@@ -153,14 +160,21 @@ struct OperateTests {
         let found = try settings("EGO_OUTPUT=csv EGO_COLOR=never $EGO config -o json")
         #expect(found["store"]?["value"] as? String == "sqlite:a.db")
         #expect(found["store"]?["origin"] as? String == "context a, ./.ego.toml:5")
-        #expect(found["page"]?["origin"] as? String == "./.ego.toml:2")
+        #expect(found["page"]?["origin"] as? String == "./.ego.toml:3")
         #expect(found["color"]?["origin"] as? String == "EGO_COLOR")
         #expect(found["output"]?["origin"] as? String == "flag" && found["output"]?["value"] as? String == "json")
         #expect(found["quiet"]?["origin"] as? String == "default")
-        #expect(found["context"]?["origin"] as? String == "./.ego.toml:3")
+        #expect(found["context"]?["origin"] as? String == "./.ego.toml:1")
         #expect(try settings("$EGO config -o json -C b")["read-only"]?["value"] as? String == "true")
         try run("$EGO context use nobody", 78)
         try run("$EGO context show a | grep sqlite:a.db")
+        // Other ends of lines, names that have to be quoted, links and permissions.
+        let odd = "page = 7\r\n# c\r\n[context.\"a\\\"b\"]\r\nstore = \"sqlite:a.db\"\r\n"
+        try odd.write(toFile: folder.path("real.toml"), atomically: true, encoding: .utf8)
+        try run("chmod 640 real.toml; ln -s real.toml odd.toml")
+        for _ in 0..<2 { try run("$EGO context use --config odd.toml 'a\"b'") }
+        #expect(try run("cat odd.toml").output == "current_context = \"a\\\"b\"\r\n" + odd)
+        #expect(try run("stat -c '%a' real.toml; readlink odd.toml").output == "640\nreal.toml\n")
         // A file that is read later decides: choosing in the other would do nothing.
         try run("mkdir -p ego && printf '[context.u]\\nstore = \"sqlite:u.db\"\\n' > ego/config.toml")
         #expect(try run("$EGO context use u", 4).errors.contains("remove current_context from ./.ego.toml"))
@@ -203,6 +217,23 @@ struct OperateTests {
         try run("echo precious > mine.jsonl; $EGO export --to mine.jsonl < /dev/null", 4)
         #expect(try run("cat mine.jsonl").output == "precious\n")
         try run("$EGO export --to mine.jsonl -y > /dev/null")
+        #expect(json(try run("$EGO export --to mine.jsonl -o json < /dev/null").output)?["changed"] as? Bool == false)
+        // The store itself is no place for an export or a plan, nor is what is no file.
+        for line in ["export -y --to ego.db", "export -y --to ./ego.db-wal", "snapshot delete acc-1 --plan ego.db -y"] {
+            #expect(try run("$EGO \(line)", 64).errors.contains("is the store itself"))
+        }
+        try run("mkfifo pipe; $EGO export -y --to pipe", 64)
+        try run(
+            "$EGO export > a.jsonl; $EGO init --store sqlite:d.db -q; $EGO import --store sqlite:d.db <(cat a.jsonl)")
+        try run(
+            "ln -s target.jsonl link.jsonl; echo x > target.jsonl; $EGO export -y --to link.jsonl; test -L link.jsonl")
+        // Two processes and one file: one of them gets it.
+        try run("(flock 9; $EGO export --to two.jsonl; test $? -eq 4) 9> two.jsonl.partial")
+        // A part of a journal does not begin in the middle of an entity.
+        try run("$EGO export --after 30 --to part.jsonl -q; $EGO init --store sqlite:e.db -q")
+        #expect(try run("$EGO import part.jsonl --store sqlite:e.db", 65).errors.contains("begins with event"))
+        try run("$EGO export --to whole.jsonl -q; $EGO import whole.jsonl --store sqlite:e.db")
+        try run("$EGO import part.jsonl --store sqlite:e.db --on-conflict skip")
     }
 
     @Test("an answer that cannot be written does not hide that the command was carried out")
@@ -231,6 +262,41 @@ struct OperateTests {
         let envelope = json(result.output)
         #expect(((envelope?["data"] as? [String: Any])?["events"] as? [Any])?.count == 30_000)
         #expect(envelope?["ok"] as? Bool == true && envelope?["code"] as? String == "ok")
+    }
+
+    @Test("columns that are not there are refused before anything is done, and time that runs out leaves one document")
+    func early() throws {
+        try run("$EGO export --to a.jsonl -q; $EGO init --store sqlite:b.db -q")
+        for line in ["import a.jsonl --store sqlite:b.db --columns id", "snapshot delete acc-1 -y --columns nothing"] {
+            try run("$EGO \(line)", 64)
+        }
+        try run("EGO_COLUMNS=id $EGO import a.jsonl --store sqlite:b.db")
+        try run("$EGO demo --store sqlite:long.db --entities 20 --events 60000 -q")
+        let result = try shell(
+            "$EGO events --store sqlite:long.db --limit 60000 -o json --timeout 400ms", in: folder.url)
+        #expect([0, 6].contains(result.code))
+        #expect(
+            json(result.output)?["code"] as? String == (result.code == 0 ? "ok" : "timed-out"),
+            "\(result.output.suffix(300))")
+        #expect(try run("EGO_OUTPUT=json $EGO export | tail -n 1").output.hasSuffix("\"type\":\"end\"}\n"))
+    }
+
+    @Test("a folder's configuration runs no program at Tab or for help, and a job can be given up")
+    func trust() throws {
+        try run("printf '#!/bin/sh\\ntouch ran\\n' > evil; chmod +x evil; echo 'domain = \"./evil\"' > .ego.toml")
+        try run("$EGO __complete fish -- st | grep -q status; $EGO help > /dev/null; $EGO status --help > /dev/null")
+        #expect(!FileManager.default.fileExists(atPath: folder.path("ran")))
+        try run("$EGO status; test -e ran")
+        try run("rm .ego.toml; $EGO export --to /nowhere/x", 66)
+        try run(
+            "python3 -c \"import sqlite3; d=sqlite3.connect('ego.db'); d.execute('INSERT INTO ego_jobs VALUES (?,?,?,?,?,1,1)', ('export-x','export','failed','{}','{}')); d.commit()\""
+        )
+        #expect(try run("$EGO doctor").output.contains("ego jobs discard export-x"))
+        try run("$EGO jobs discard export-x --reason 'not needed'")
+        #expect(json(try run("$EGO jobs discard export-x -o json").output)?["changed"] as? Bool == false)
+        try run(
+            "test -z \"$($EGO jobs --unfinished --no-headers)\"; $EGO audit --columns action,reason | grep 'job-discard.not needed'"
+        )
     }
 
     // MARK: Time and signals
@@ -324,6 +390,8 @@ struct OperateTests {
         for variable in ["TERM": "dumb", "CI": "1", "PAGER": ""] {
             #expect(try lines("events", [variable.key: variable.value]).allSatisfy { !$0.hasPrefix("P:") })
         }
+        let missing = try Terminal("$EGO events", in: folder.url, environment: ["PAGER": "nosuchpager -x"])
+        #expect(missing.finish() == 0 && missing.text.contains("acc-1"))
         #expect(try run("PAGER=false $EGO events | wc -l").output == "61\n", "a pipe is not paged")
         // Leaving it early is no error.
         let left = try Terminal("$EGO events", in: folder.url, environment: ["PAGER": "head -n 1"])
@@ -334,7 +402,7 @@ struct OperateTests {
     func auditEdited() throws {
         try run("$EGO snapshot create acc-1 --reason first -q; $EGO snapshot delete acc-1 -y --reason second -q")
         let before = try run("$EGO audit --columns action,reason --no-headers").output
-        #expect(before == "snapshot create\tfirst\nsnapshot-delete\tsecond\n")
+        #expect(before == "snapshot-create\tfirst\nsnapshot-delete\tsecond\n")
         let hash =
             (json(try run("$EGO audit verify -o json").output)?["data"] as? [String: Any])?["last_hash"] as? String
         try run(

@@ -77,6 +77,9 @@ struct TOMLTests {
                 "a = 99999999999999999999",
                 "1:5 expected a value, found 99999999999999999999: a string has quotation marks, a date is not known"
             ),
+            ("a = 0x-5", "1:5 expected a value, found 0x-5: a string has quotation marks, a date is not known"),
+            ("a = 1_e5", "1:5 expected a value, found 1_e5: a string has quotation marks, a date is not known"),
+            (String(repeating: "a.", count: 1_000) + "b = 1", "1:130 names are nested too deeply"),
             ("a = yes", "1:5 expected a value, found yes: a string has quotation marks, a date is not known"),
             ("a = \(String(repeating: "[", count: 100))", "1:69 values are nested too deeply"),
         ] { #expect(parse(text) == expected, "\(text)") }

@@ -47,7 +47,9 @@ struct JobTests {
             Issue.record("two operators at once")
         } catch let error as StoreError {
             #expect(error.code == .leaseHeld)
-            #expect(error.message == "ann@one (process 1) has held the lease on counting for 12 s")
+            #expect(
+                error.message.wholeMatch(of: /ann@one \(process 1 of .*\) has held the lease on counting for 12 s/)
+                    != nil)
         }
         #expect(try await store.jobs().count == 1)
     }

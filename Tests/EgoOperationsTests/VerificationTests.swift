@@ -91,7 +91,7 @@ struct VerificationTests {
                 nil, nil
             ),
             (
-                "INSERT INTO ego_entities (persistence_id, shard) VALUES ('lonely', 1); INSERT INTO ego_snapshots SELECT last_insert_rowid(), 3, timestamp, manifest, flags, NULL, payload FROM ego_snapshots; INSERT INTO ego_states SELECT id, 1, 1, 1, NULL, x'0a0178' FROM ego_entities WHERE persistence_id = 'lonely'",
+                "INSERT INTO ego_entities (persistence_id, shard) VALUES ('lonely', 1); INSERT INTO ego_snapshots SELECT last_insert_rowid(), 3, timestamp, manifest, flags, NULL, payload FROM ego_snapshots",
                 .orphanSnapshot, "lonely", 3
             ),
         ]
@@ -121,6 +121,31 @@ struct VerificationTests {
         }
     }
 
+    @Test("what is left of an erased entity is found, and one entity does not end the check of the others")
+    func leftovers() async throws {
+        let store = try await folder.bank("left.db")
+        let (gone, odd) = (try PersistenceID("acc-2"), try PersistenceID("acc-1"))
+        _ = try await Snapshots(store: store, domain: .bank, time: SystemTime(), by: operatorForTests)
+            .create(odd, at: 10, kind: nil, isDryRun: false)
+        // A state among the events: the domain knows the type, the behavior does not take it.
+        let state = AnyPayload(typeURL: AnyPayload.typeURLPrefix + "samplepb.Account", value: []).serialized()
+        _ = try await store.append([
+            AppendRequest(
+                persistenceID: odd, expectedVersion: .any,
+                events: [NewEvent(timestamp: Timestamp(unixNanoseconds: 1), payload: state)])
+        ])
+        _ = try await store.commit(
+            [
+                .placeTombstone(
+                    Tombstone(persistenceID: gone, sequenceNumber: 22, erasedAt: Timestamp(unixNanoseconds: 1)))
+            ], under: nil)
+        var found: [Verification.Finding] = []
+        let run = Verification(store: store, domain: .bank)
+        while let page = try await run.nextPage() { found += page }
+        #expect(Set(found.map(\.kind)) == [.erasureIncomplete, .undecodablePayload], "\(found)")
+        #expect(await run.checked.entities == 3)
+    }
+
     @Test("a store that was trimmed, or has erased entities, is whole")
     func trimmed() async throws {
         let store = try await folder.bank("trimmed.db")
@@ -145,14 +170,20 @@ struct VerificationTests {
             _ = try await snapshots.create(id, at: SequenceNumber(UInt64(number)), kind: nil, isDryRun: false)
         }
         _ = try await store.commit([.deleteEvents(of: id, through: 8)], under: nil)
-        let all = try await snapshots.planDeletion(.init(ids: [id]))
+        let deletion = Snapshots.Deletion(ids: [id])
+        let all = try await snapshots.planDeletion(deletion)
         // That at 15 stands for all events up to 8; the older ones are not needed.
         #expect(all.plan.counts["snapshots"] == 2 && all.plan.guards.map(\.name) == ["trimmed"])
-        #expect(try await snapshots.delete(all, command: "") == 2)
+        #expect(try await snapshots.delete(deletion, as: all, command: "") == 2)
         #expect(try await Replay(store: store, domain: .bank).entity(id).sequenceNumber == 33)
         let rest = try await snapshots.planDeletion(.init(ids: [id]))
         #expect(rest.plan.counts["snapshots"] == 0 && rest.plan.guards.count == 1)
+        // Nor does the store itself give it away.
+        #expect(try await store.commit([.retireSnapshots(of: id, through: .max)], under: nil) == [0])
         // A plan that was made before does not hold any more.
+        await #expect(throws: OperationError.self) {
+            _ = try await snapshots.delete(deletion, as: all, command: "")
+        }
         #expect(throws: OperationError.self) { try all.plan.check(against: rest.plan) }
     }
 }

@@ -123,8 +123,9 @@ func transfer(_ kind: String, _ path: String, _ subject: String, at moment: Int)
         say("\(summary.events)")
     default:
         let snapshots = Snapshots(store: store, domain: .bank, time: SystemTime(), by: person)
-        let plan = try await snapshots.planDeletion(Snapshots.Deletion(ids: [try PersistenceID(subject)]))
-        say("\(try await snapshots.delete(plan, command: ""))")
+        let deletion = Snapshots.Deletion(ids: [try PersistenceID(subject)])
+        let plan = try await snapshots.planDeletion(deletion)
+        say("\(try await snapshots.delete(deletion, as: plan, command: ""))")
     }
     await store.close()
 }

@@ -115,6 +115,18 @@ extension Command where Context == CommandContext {
         ]
     }
 
+    /// Writes a file anew, whole or not at all; a link stays one, and its permissions stay as they are.
+    private static func replace(_ path: String, with text: String) throws(CommandFailure) {
+        let url = URL(fileURLWithPath: path).resolvingSymlinksInPath()
+        do {
+            let mode = try FileManager.default.attributesOfItem(atPath: url.path)[.posixPermissions]
+            try Data(text.utf8).write(to: url, options: .atomic)
+            if let mode { try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: url.path) }
+        } catch {
+            throw CommandFailure(.io, path, "it cannot be written: \(SystemError.text(error))")
+        }
+    }
+
     private static func known(_ name: String, _ context: CommandContext) throws(CommandFailure) {
         let names = context.configuration.contextNames
         if names.contains(name) { return }
@@ -157,14 +169,14 @@ extension Command where Context == CommandContext {
                     .refused, later.path, "it chooses a context too, and comes before \(file.path)",
                     hint: "remove current_context from \(later.path), or define the context there")
             }
+            // A context that is for reading only can be left all the same.
+            if context.global.isReadOnly, context.givenFlags.contains("read-only") {
+                throw CommandFailure(
+                    .refused, file.path, "--read-only forbids this command", hint: "nothing was changed")
+            }
             let isChosen = file.values["context"]?.text == options.name
             if !isChosen, !context.global.isDryRun {
-                do {
-                    try Data(file.text(choosingContext: options.name).utf8)
-                        .write(to: URL(fileURLWithPath: file.path), options: .atomic)
-                } catch {
-                    throw CommandFailure(.io, file.path, "it cannot be written: \(SystemError.text(error))")
-                }
+                try replace(file.path, with: try file.text(choosingContext: options.name))
             }
             let variable = context.configuration.origins["context"]
             return CommandOutput(

@@ -124,11 +124,12 @@ private struct Doctor {
         ]
         let flaws = try await store.flaws(isThorough: false)
         checks += flaws.map { Check("schema", .problem, $0.message, remedy: $0.remedy) }
-        checks += status.hazards.filter { !$0.code.hasPrefix("job_") }.map {
+        let offsets = status.hazards.filter { !$0.code.hasPrefix("job_") }
+        checks += offsets.map {
             Check(
                 "offsets", .problem, $0.message, remedy: "it will miss events: rebuild it, or reset it to the head")
         }
-        if checks.count == 1 {
+        if offsets.isEmpty {
             checks.append(Check("offsets", .ok, "none is past the head, \(status.statistics.head)"))
         }
         checks.append(jobs(status.jobs))
@@ -138,11 +139,11 @@ private struct Doctor {
     }
 
     private func jobs(_ jobs: [Job]) -> Check {
-        let unfinished = jobs.filter { $0.state != .done }
+        let unfinished = jobs.filter(\.state.isUnfinished)
         guard let first = unfinished.first else { return Check("jobs", .ok, "none is unfinished") }
         return Check(
             "jobs", .warning, "\(unfinished.count) unfinished, the last one \(first.id)",
-            remedy: "repeat the command that started it; ego jobs show \(first.id) has its arguments")
+            remedy: "repeat the command that started it, or give it up: ego jobs discard \(first.id)")
     }
 
     private func leases(_ store: any Store) async throws -> [Check] {

@@ -33,17 +33,18 @@ extension Command where Context == CommandContext {
             ],
             examples: [Example("jobs --unfinished", "what was stopped before its end")],
             exitCodes: [.data, .noInput, .unavailable, .busy, .noPermission, .config],
-            subcommands: [jobShow]
+            subcommands: [jobShow, jobDiscard]
         ) { options, context in
             let jobs = try await context.reading { try await $0.jobs() }
-                .filter { !options.isUnfinished || $0.state != .done }
+                .filter { !options.isUnfinished || $0.state.isUnfinished }
             return CommandOutput(records: RecordList("jobs", columns: jobColumns, jobs.map(record)))
         }
     }
 
     private static var jobShow: Command {
         Command(
-            "show", summary: "tell everything about a job", output: .jobs, options: { JobOptions() },
+            "show", summary: "tell everything about a job", output: .jobs, columns: jobColumns,
+            options: { JobOptions() },
             operands: [
                 Operand("JOB", arity: .one, summary: "the job's ID", completion: .dynamic("job")) {
                     (word, options) in options.id = word
@@ -60,6 +61,28 @@ extension Command where Context == CommandContext {
             }
             return CommandOutput(
                 records: RecordList("jobs", columns: jobColumns.map { $0.shown }, [record(job)]))
+        }
+    }
+
+    private static var jobDiscard: Command {
+        Command(
+            "discard", summary: "give an unfinished job up", discussion: ["What it has done so far stays as it is."],
+            output: .jobs, columns: jobColumns, options: { JobOptions() },
+            operands: [
+                Operand("JOB", arity: .one, summary: "the job's ID", completion: .dynamic("job")) {
+                    (word, options) in options.id = word
+                }
+            ],
+            examples: [Example("jobs discard export-abc123", "never go on with it", exitCode: .notFound)],
+            exitCodes: [.refused, .notFound, .data, .noInput, .unavailable, .busy, .noPermission, .config]
+        ) { options, context in
+            try await context.writing { store in
+                let (job, isChanged) = try await Jobs(store: store, time: context.time, by: context.person)
+                    .discard(options.id, isDryRun: context.global.isDryRun)
+                return CommandOutput(records: RecordList("jobs", columns: jobColumns, [record(job)])) {
+                    CommandOutput.Completion(changed: isChanged && !context.global.isDryRun)
+                }
+            }
         }
     }
 
@@ -85,8 +108,9 @@ extension Command where Context == CommandContext {
             "audit", summary: "show what operators did, and check the log",
             discussion: [
                 .paragraph([
-                    "Every operation that changes a store or copies it leaves a record: who, when, with which arguments, why, and with what result. Each record holds the hash of the one before; ",
-                    .command("audit verify"), " finds what was changed, removed or put in between.",
+                    "What operators do to a store leaves a record: imports, exports to a file, snapshots that are made or deleted by hand, jobs that are given up. It tells who, when, with which arguments, why, and with what result. Each record holds the hash of the one before; ",
+                    .command("audit verify"),
+                    " finds what was changed, put in between, or removed before the last record.",
                 ])
             ],
             output: .audit, columns: auditColumns, options: { AuditOptions() },

@@ -238,7 +238,7 @@ extension Command where Context == CommandContext {
                 .paragraph([
                     "It is asked for confirmation first, unless ", .flag("yes"), " is given. ", .flag("plan"),
                     " writes what would be done to a file instead, and ", .flag("apply"),
-                    " does it later, if nothing of it has changed until then.",
+                    " does it later, if nothing of these entities has changed until then.",
                 ]),
             ],
             output: .snapshot, options: { SnapshotOptions() },
@@ -274,16 +274,20 @@ extension Command where Context == CommandContext {
                 let snapshots = Snapshots(store: store, domain: context.domain, time: context.time, by: context.person)
                 let planned = try await snapshots.planDeletion(deletion.selection)
                 if let plan = deletion.plan { try plan.check(against: planned.plan) }
-                if let file = options.planFile { try PlanFile.write(planned.plan, to: file) }
+                if let file = options.planFile { try PlanFile.write(planned.plan, to: file, context) }
                 if isOnlyLook { return output(planned.plan, deleted: 0, isDryRun: true) }
                 let count = planned.plan.counts["snapshots"] ?? 0
-                if count > 0, deletion.plan == nil {
+                if count > 0 {
                     try context.confirmation.confirm("\(count) snapshots will be deleted")
                 }
-                if count == 0 { return output(planned.plan, deleted: 0, isDryRun: false) }
+                if count == 0, try await !snapshots.isUnfinished(deletion.selection) {
+                    return output(planned.plan, deleted: 0, isDryRun: false)
+                }
                 let progress = context.progress("snapshot delete")
                 defer { progress.finish() }
-                let deleted = try await snapshots.delete(planned, command: context.commandLine) { done in
+                let deleted = try await snapshots.delete(
+                    deletion.selection, as: planned, command: context.commandLine()
+                ) { done in
                     progress.report(done: done, total: count, unit: "snapshots")
                 }
                 return output(planned.plan, deleted: deleted, isDryRun: false)
@@ -296,7 +300,9 @@ extension Command where Context == CommandContext {
     ) throws -> (selection: Snapshots.Deletion, plan: Plan?) {
         guard let file = options.applyFile else {
             if options.ids.isEmpty { throw UsageError("missing", subject: "ID") }
-            return (Snapshots.Deletion(ids: options.ids, through: options.through), nil)
+            var ids: [PersistenceID] = []
+            for id in options.ids where !ids.contains(id) { ids.append(id) }
+            return (Snapshots.Deletion(ids: ids, through: options.through), nil)
         }
         if !options.ids.isEmpty { throw UsageError("it takes no ID; the plan has them", subject: "--apply") }
         if options.planFile != nil { throw UsageError("it goes with no --plan", subject: "--apply") }

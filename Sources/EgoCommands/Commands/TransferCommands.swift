@@ -33,7 +33,7 @@ extension Command where Context == CommandContext {
             discussion: [
                 .paragraph([
                     "As JSON Lines, which people can read and ", .command("import"),
-                    " takes exactly as it was, with snapshots, durable states and a checksum; or as length-delimited egopb.Event messages, which eGo for Go reads. What is appended after the command began is not included.",
+                    " takes as it was, with snapshots, durable states, erasures and a checksum (not with the IDs of commands that changed nothing, or whose events were deleted); or as length-delimited egopb.Event messages, which eGo for Go reads. What is appended after the command began is not included.",
                 ]),
                 .paragraph([
                     "With ", .flag("to"),
@@ -96,44 +96,65 @@ extension Command where Context == CommandContext {
             ]
         ) { options, context in
             var selection = options.selection
-            selection.ids = options.ids.map(\.rawValue)
+            for id in options.ids.map(\.rawValue) where !selection.ids.contains(id) { selection.ids.append(id) }
+            var resolved: [String: String] = [:]
             if let since = options.since {
-                selection.since = try context.moment(since, flag: "since").unixNanoseconds
+                let moment = try context.moment(since, flag: "since").unixNanoseconds
+                (selection.since, resolved["since"]) = (moment, TimeStyle.rfc3339.text(moment))
             }
             if let until = options.until {
-                selection.until = try context.moment(until, flag: "until").unixNanoseconds
+                let moment = try context.moment(until, flag: "until").unixNanoseconds
+                (selection.until, resolved["until"]) = (moment, TimeStyle.rfc3339.text(moment))
             }
             let format = options.format ?? .jsonl
             guard let file = options.file else { return try pipe(selection, format, context) }
-            if isFolder(file) { throw CommandFailure(.noInput, file, "a folder is no export") }
-            let exists = FileManager.default.fileExists(atPath: file)
-            if exists, !context.global.isDryRun {
-                try context.confirmation.confirm("\(Escape.shown(file)) will be replaced")
-            }
+            let target = try ExportTarget(file)
+            try context.checkNotStore(target.path, flag: "to")
             // Only a job can go on after it was stopped; where the store may not be changed there is none.
             let hasJob = !context.global.isReadOnly && !context.global.isDryRun
+            let command = context.commandLine(resolved: resolved)
+            let final = selection
             return try await context.withStore(readOnly: !hasJob) { store in
-                try await check(selection, store, context)
+                try await check(final, store, context)
                 let export = JournalExport(
-                    store: store, messages: context.domain.messages, selection: selection, format: format,
+                    store: store, messages: context.domain.messages, selection: final, format: format,
                     page: context.page)
                 if context.global.isDryRun { return try await preview(store, file, format) }
-                let total = try await store.statistics().events
-                let progress = context.progress("export")
-                defer { progress.finish() }
-                let report: @Sendable (Int) -> Void = { progress.report(done: $0, total: total, unit: "events") }
-                let summary: JournalExport.Summary
-                if hasJob {
-                    summary = try await export.write(
-                        toFile: file, command: context.commandLine, by: context.person, time: context.time,
-                        progress: report)
-                } else {
-                    summary = try await export.write(toFile: file, progress: report)
+                if target.exists, let done = try await export.finished(toFile: target.path) {
+                    return CommandOutput(fields: fields(done, target.name, format)) {
+                        CommandOutput.Completion(
+                            diagnostics: [
+                                Diagnostic(
+                                    .note, code: "unchanged", "the file is there, and nothing was appended since")
+                            ])
+                    }
                 }
-                return CommandOutput(fields: fields(summary, file, format)) {
-                    CommandOutput.Completion(changed: true, diagnostics: notes(format))
+                let isUnfinished = try await export.isUnfinished(toFile: target.path)
+                if target.exists, !isUnfinished {
+                    try context.confirmation.confirm("\(Escape.shown(file)) will be replaced")
                 }
+                return try await write(export, to: target, hasJob: hasJob, command, store, format, context)
             }
+        }
+    }
+
+    private static func write(
+        _ export: JournalExport, to target: ExportTarget, hasJob: Bool, _ command: String, _ store: any Store,
+        _ format: ExportFormat, _ context: CommandContext
+    ) async throws -> CommandOutput {
+        let total = try await store.statistics().events
+        let progress = context.progress("export")
+        defer { progress.finish() }
+        let report: @Sendable (Int) -> Void = { progress.report(done: $0, total: total, unit: "events") }
+        let summary: JournalExport.Summary
+        if hasJob {
+            summary = try await export.write(
+                toFile: target.path, command: command, by: context.person, time: context.time, progress: report)
+        } else {
+            summary = try await export.write(toFile: target.path, progress: report)
+        }
+        return CommandOutput(fields: fields(summary, target.name, format)) {
+            CommandOutput.Completion(changed: true, diagnostics: notes(format))
         }
     }
 
@@ -232,15 +253,29 @@ extension Command where Context == CommandContext {
                         progress: { position in last.withLock { $0 = position } })
                 }
                 written.withLock { $0 = summary }
-            } catch is CancellationError {
-                try sink.flush()
-                let position = last.withLock { $0 }
-                throw CommandFailure(
-                    .interrupted, "interrupted", "events up to position \(position) were written",
-                    hint: "go on with --after \(position)")
+            } catch {
+                if error is OutputError { throw error }
+                var failure = CommandFailure(error)
+                // The pipe has the export in it, and room for nothing else.
+                failure.isAfterStream = true
+                if error is CancellationError { failure = interrupted(last.withLock { $0 }, selection, format) }
+                throw failure
             }
         }
         return output
+    }
+
+    private static func interrupted(
+        _ position: String, _ selection: ExportSelection, _ format: ExportFormat
+    ) -> CommandFailure {
+        // JSON Lines without their trailer are no export; and positions do not ascend from one named entity to the next.
+        let hint =
+            format == .protobuf && selection.ids.isEmpty
+            ? "go on with --after \(position)" : "what was written is not whole; start again, or name a file with --to"
+        var failure = CommandFailure(
+            .interrupted, "interrupted", "events up to position \(position) were written", hint: hint)
+        failure.isAfterStream = true
+        return failure
     }
 
     // MARK: Import
@@ -283,9 +318,9 @@ extension Command where Context == CommandContext {
         ) { options, context in
             let isDryRun = context.global.isDryRun
             if !isDryRun { try context.checkWritable() }
-            let input = try ImportInput(options.file, context)
-            defer { input.remove() }
             let format = options.format ?? (options.file.hasSuffix(".pb") ? .protobuf : .jsonl)
+            let input = try ImportInput(options.file, isProtobuf: format == .protobuf, context)
+            defer { input.remove() }
             return try await context.withStore(readOnly: isDryRun) { store in
                 let work = JournalImport(
                     store: store, format: format, onConflict: options.onConflict, page: context.page)
@@ -310,18 +345,45 @@ extension Command where Context == CommandContext {
         checking.finish()
         var summary = checked
         if !isDryRun {
-            let progress = context.progress("import")
-            defer { progress.finish() }
-            summary = try await work.run(
-                input.path, checked, command: context.commandLine, by: context.person, time: context.time
-            ) { done, total in progress.report(done: done, total: total, unit: "bytes") }
+            summary = try await run(work, input, checked, context)
         }
-        let final = summary
-        return CommandOutput(
+        return answer(summary, input, isDryRun: isDryRun)
+    }
+
+    private static func run(
+        _ work: JournalImport, _ input: ImportInput, _ checked: JournalImport.Summary, _ context: CommandContext
+    ) async throws -> JournalImport.Summary {
+        let progress = context.progress("import")
+        defer { progress.finish() }
+        let pages = Mutex(0)
+        do {
+            return try await work.run(
+                input.path, checked, command: context.commandLine(), by: context.person, time: context.time
+            ) { done, total in
+                pages.withLock { $0 += 1 }
+                progress.report(done: done, total: total, unit: "bytes")
+            }
+        } catch {
+            var failure = CommandFailure(error)
+            if pages.withLock({ $0 }) > 0, !failure.changed {
+                failure.changed = true
+                if failure.exitCode == .refused { failure.exitCode = .partial }
+                failure.hint = "pages before it were imported; the same command goes on from there"
+            }
+            throw failure
+        }
+    }
+
+    private static func answer(
+        _ final: JournalImport.Summary, _ input: ImportInput, isDryRun: Bool
+    ) -> CommandOutput {
+        CommandOutput(
             fields: [
                 .init("file", .text(input.name)), .init("events", .number(final.events)),
-                .init("skipped", .number(final.skipped)), .init("differing", .number(final.differing)),
-                .init("erased", .number(final.erased)), .init("entities", .number(final.entities)),
+                .init("skipped", .number(final.skipped)), .init("trimmed", .number(final.trimmed)),
+                .init("differing", .number(final.differing)),
+                .init("erased", .number(final.erased)), .init("not_erased", .number(final.notErased)),
+                .init("entities", .number(final.entities)),
                 .init("snapshots", .number(final.snapshots)), .init("states", .number(final.states)),
                 .init("sha256", .text(final.sha256)), .init("checked", .bool(final.isChecked)),
                 .init("dry_run", .bool(isDryRun)),
@@ -332,7 +394,32 @@ extension Command where Context == CommandContext {
                 diagnostics.append(
                     Diagnostic(
                         .warning, code: "differing",
-                        "\(final.differing) events are not the same in the store; they were left as they are there"))
+                        "\(final.differing) records are not the same in the store; they were left as they are there"))
+            }
+            if !final.diverged.isEmpty {
+                let names = final.diverged.sorted().prefix(10).map { Escape.shown($0) }.joined(separator: ", ")
+                diagnostics.append(
+                    Diagnostic(
+                        .warning, code: "diverged",
+                        "the store has another history of \(final.diverged.count) entities, and nothing more of them was taken: \(names)"
+                    ))
+            }
+            if final.trimmed > 0 {
+                diagnostics.append(
+                    Diagnostic(
+                        .note, code: "trimmed", "\(final.trimmed) events were deleted here, and were not brought back"))
+            }
+            if final.begun > 0, input.isProtobuf {
+                diagnostics.append(
+                    Diagnostic(
+                        .warning, code: "begun",
+                        "\(final.begun) entities begin after their first event; what came before counts as deleted"))
+            }
+            if final.notErased > 0 {
+                diagnostics.append(
+                    Diagnostic(
+                        .warning, code: "not_erased",
+                        "\(final.notErased) entities were erased where the file is from, and live here"))
             }
             if !final.isChecked {
                 diagnostics.append(
@@ -341,8 +428,31 @@ extension Command where Context == CommandContext {
                         hint: "a flipped bit in it would not be seen"))
             }
             return CommandOutput.Completion(
-                changed: !isDryRun && final.hasChanges, exitCode: final.differing > 0 ? .partial : .ok,
+                changed: !isDryRun && final.hasChanges,
+                exitCode: final.differing + final.notErased > 0 ? .partial : .ok,
                 diagnostics: diagnostics)
+        }
+    }
+}
+
+/// The file of an export, by its full name: a job is the same in whichever folder it is gone on with.
+private struct ExportTarget: Sendable {
+    let name: String
+    let path: String
+    let exists: Bool
+
+    init(_ file: String) throws {
+        name = file
+        if file.isEmpty { throw UsageError("it is empty", subject: "--to", hint: "--to FILE") }
+        if isFolder(file) { throw CommandFailure(.noInput, file, "a folder is no export") }
+        // A link stays one: what it points to is replaced.
+        path = URL(fileURLWithPath: file).resolvingSymlinksInPath().path
+        let attributes = try? FileManager.default.attributesOfItem(atPath: path)
+        exists = attributes != nil
+        if let type = attributes?[.type] as? FileAttributeType, type != .typeRegular {
+            throw UsageError(
+                "\(Escape.shown(file)) is no regular file", subject: "--to", hint: "leave --to out, and use a pipe or >"
+            )
         }
     }
 }
@@ -351,18 +461,27 @@ extension Command where Context == CommandContext {
 private struct ImportInput: Sendable {
     let name: String
     let path: String
+    let isProtobuf: Bool
     private let isTemporary: Bool
 
-    init(_ file: String, _ context: CommandContext) throws {
+    init(_ file: String, isProtobuf: Bool, _ context: CommandContext) throws {
         name = file
-        isTemporary = file == "-"
+        self.isProtobuf = isProtobuf
+        if isFolder(file) { throw CommandFailure(.noInput, file, "a folder is no export") }
+        // What cannot be read twice, such as a pipe, is kept.
+        isTemporary = file == "-" || !TransferCopy.isRepeatable(file)
         if !isTemporary {
             path = file
-            if isFolder(file) { throw CommandFailure(.noInput, file, "a folder is no export") }
             return
         }
         path = FileManager.default.temporaryDirectory.appendingPathComponent("ego-\(UUID().uuidString)").path
-        do { try TransferCopy.write(to: path) { context.console.readBlock() } } catch {
+        do {
+            if file == "-" {
+                try TransferCopy.write(to: path) { context.console.readBlock() }
+            } else {
+                try TransferCopy.write(to: path, from: file)
+            }
+        } catch {
             remove()
             throw error
         }

@@ -138,6 +138,7 @@ struct TOMLParser {
             skipBlanks()
             let place = place
             keys.append((try key(), place))
+            if keys.count > Self.maximumDepth { throw error("names are nested too deeply") }
             skipBlanks()
         } while take(".")
         return keys
@@ -331,12 +332,14 @@ private enum TOMLNumber {
         default: break
         }
         for (prefix, radix) in [("0x", 16), ("0o", 8), ("0b", 2)] where word.hasPrefix(prefix) {
-            return joined(word.dropFirst(2)).flatMap { Int64($0, radix: radix) }.map(TOMLValue.integer)
+            guard let digits = joined(word.dropFirst(2), radix: radix), digits.allSatisfy(\.isHexDigit) else {
+                return nil
+            }
+            return Int64(digits, radix: radix).map(TOMLValue.integer)
         }
         let unsigned = word.hasPrefix("+") || word.hasPrefix("-") ? word.dropFirst() : word[...]
-        guard let first = unsigned.first, first.isASCII, first.isNumber, let digits = joined(unsigned) else {
-            return nil
-        }
+        guard let first = unsigned.first, first.isASCII, first.isNumber, let digits = joined(unsigned, radix: 10)
+        else { return nil }
         let whole = digits.prefix { $0 != "." && $0 != "e" && $0 != "E" }
         if whole.count > 1, whole.first == "0" { return nil }
         let text = (word.hasPrefix("-") ? "-" : "") + digits
@@ -348,11 +351,11 @@ private enum TOMLNumber {
     }
 
     /// The digits without the underscores between them; nil when one is not between two digits.
-    private static func joined(_ digits: Substring) -> String? {
+    private static func joined(_ digits: Substring, radix: Int) -> String? {
+        func isDigit(_ character: Character?) -> Bool { character?.hexDigitValue.map { $0 < radix } ?? false }
         let parts = digits.split(separator: "_", omittingEmptySubsequences: false)
         let isRight = parts.enumerated().allSatisfy { index, part in
-            (index == 0 || part.first?.isHexDigit == true)
-                && (index == parts.count - 1 || part.last?.isHexDigit == true)
+            (index == 0 || isDigit(part.first)) && (index == parts.count - 1 || isDigit(part.last))
         }
         return isRight && !digits.isEmpty ? parts.joined() : nil
     }

@@ -11,6 +11,9 @@ public struct SequenceNumber: Sendable, Hashable, Comparable, CustomStringConver
     /// The largest number that a store can hold.
     public static let max = SequenceNumber(UInt64(Int64.max))
 
+    /// The largest number that is taken from a file: none that was counted up to, and far enough from ``max``.
+    package static let largestAdded = SequenceNumber(1 << 62)
+
     /// Wraps a number.
     public init(_ rawValue: UInt64) {
         self.rawValue = rawValue

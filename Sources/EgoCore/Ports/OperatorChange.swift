@@ -7,7 +7,8 @@ public enum OperatorChange: Sendable {
     /// Deletes events as ``deleteEvents(of:through:)`` does, but none of an entity under a legal hold, and none that a
     /// projection which committed an offset of the entity's shard has not passed.
     case retireEvents(of: PersistenceID, through: SequenceNumber)
-    /// Deletes snapshots as ``deleteSnapshots(of:through:)`` does, but none of an entity under a legal hold.
+    /// Deletes snapshots as ``deleteSnapshots(of:through:)`` does, but none of an entity under a legal hold, and never the
+    /// newest one of an entity whose events were deleted: it stands for them.
     case retireSnapshots(of: PersistenceID, through: SequenceNumber)
     /// Deletes the entity's snapshots up to and including a number.
     case deleteSnapshots(of: PersistenceID, through: SequenceNumber)
@@ -20,8 +21,11 @@ public enum OperatorChange: Sendable {
     /// When one does not follow, the whole commit fails with ``StoreError/Code/conflict``. Command IDs in the metadata are
     /// remembered (law 7).
     case addEvents([PersistedEvent])
-    /// Records the entity's kind, where it is known and has none.
+    /// Records the entity's kind, unless it has one.
     case recordKind(String, of: PersistenceID)
+    /// Records of an entity without events that those up to and including a number were deleted (law 6). Nothing happens
+    /// to one that has events, or was erased.
+    case raiseFloor(of: PersistenceID, to: SequenceNumber)
     /// Saves a durable state with its own version, unless the entity has one, or was erased.
     case addState(StoredState)
     /// Deletes the entity's durable state.
@@ -81,7 +85,10 @@ public struct Job: Sendable, Hashable {
 
     /// Where a job stands.
     public enum State: String, Sendable {
-        case running, interrupted, failed, done
+        case running, interrupted, failed, done, discarded
+
+        /// Whether the job can go on.
+        public var isUnfinished: Bool { self != .done && self != .discarded }
     }
 
     /// A job with the given parts.

@@ -3,7 +3,7 @@ public protocol OperatorStore: Sendable {
     /// What the store is.
     func metadata() async throws(StoreError) -> StoreMetadata
 
-    /// Entities with events or a durable state, ascending by persistence ID, one page.
+    /// Entities with events, a durable state or a snapshot, and erased ones, ascending by persistence ID, one page.
     func entities(_ query: EntityQuery) async throws(StoreError) -> [EntitySummary]
 
     /// Counts over the whole store.

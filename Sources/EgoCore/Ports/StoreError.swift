@@ -71,6 +71,11 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
 
     public var description: String { message }
 
+    /// The error of a sequence number that no entity reaches.
+    package static func outOfRange(_ event: PersistedEvent) -> StoreError {
+        StoreError(.invalid, "event \(event.sequenceNumber) of \(event.persistenceID.rawValue) is out of range")
+    }
+
     /// The error of an event that does not follow its entity's last one.
     package init(_ code: Code, _ event: PersistedEvent, after last: SequenceNumber) {
         let number = event.sequenceNumber

@@ -70,7 +70,7 @@ public actor JobRun<Checkpoint: Codable & Sendable> {
         do {
             let arguments = try JobText.encode(specification.arguments)
             let unfinished = try await store.jobs().first { job in
-                job.kind == specification.kind && job.arguments == arguments && job.state != .done
+                job.kind == specification.kind && job.arguments == arguments && job.state.isUnfinished
             }
             let now = time.now()
             let checkpoint: Checkpoint
@@ -188,8 +188,9 @@ struct JobLeases {
 
     /// Takes a lease; one whose holder was killed on this machine is taken over at once.
     func acquire(_ name: String, for duration: Duration) async throws -> Lease {
+        let owner = person.leaseOwner(run: JobText.newSuffix())
         func attempt() async throws(StoreError) -> Lease {
-            try await store.acquireLease(name, owner: person.leaseOwner, for: duration, now: time.now())
+            try await store.acquireLease(name, owner: owner, for: duration, now: time.now())
         }
         do { return try await attempt() } catch {
             guard error.code == .leaseHeld,

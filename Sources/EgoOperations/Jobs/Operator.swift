@@ -1,3 +1,5 @@
+import Crypto
+
 #if canImport(Glibc)
     import Glibc
 #else
@@ -29,16 +31,33 @@ public struct Operator: Sendable, Hashable {
         return Operator(name: "\(user)@\(machine)", process: getpid(), reason: reason)
     }
 
-    /// How this operator is named as the owner of a lease.
-    var leaseOwner: String { "\(name) (process \(process))" }
+    /// How a run of this operator is named as the owner of a lease: no two runs have the same name.
+    func leaseOwner(run: String) -> String { "\(name) (process \(process) of \(Self.processTable), run \(run))" }
 
     /// Whether the owner of a lease was a process of this user on this machine that is no more, such as one that was
     /// killed: its lease may be taken over before it runs out.
     func isGone(_ owner: String) -> Bool {
-        let start = "\(name) (process "
-        guard owner.hasPrefix(start), let number = Int32(owner.dropFirst(start.count).dropLast()), number > 0 else {
-            return false
-        }
+        guard let match = owner.wholeMatch(of: /(.*) \(process ([0-9]+) of ([0-9a-z]+), run [0-9a-z]+\)/),
+            match.1 == name, match.3 == Self.processTable, let number = Int32(match.2), number > 0
+        else { return false }
         return number != process && kill(number, 0) != 0 && errno == ESRCH
     }
+
+    /// Tells this machine's processes, since it was started and in this container, from those of others.
+    private static let processTable: String = {
+        var text = ""
+        for path in ["/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"] {
+            var bytes = [UInt8](repeating: 0, count: 256)
+            var count = readlink(path, &bytes, bytes.count)
+            if count < 0 {
+                let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+                if descriptor >= 0 {
+                    count = read(descriptor, &bytes, bytes.count)
+                    close(descriptor)
+                }
+            }
+            text += String(decoding: bytes[..<max(0, count)], as: UTF8.self)
+        }
+        return String(Hexadecimal.text(SHA256.hash(data: Array(text.utf8))).prefix(8))
+    }()
 }

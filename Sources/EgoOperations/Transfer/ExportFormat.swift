@@ -58,14 +58,12 @@ struct ExportHeader: Codable, Sendable, Hashable {
     var storeID: String
     var origin: String
     var shardCount: UInt32
-    /// The head of the store when the export began; nothing after it is included.
-    var head: String
     var selection: ExportSelection
 
     static let currentFormat = "ego.export/1"
 
     enum CodingKeys: String, CodingKey {
-        case type, format, origin, head, selection
+        case type, format, origin, selection
         case storeID = "store_id"
         case shardCount = "shard_count"
     }
@@ -78,6 +76,8 @@ struct ExportTrailer: Codable, Sendable, Hashable {
     var entities: Int
     var snapshots: Int
     var states: Int
+    /// The head of the store; no event after it is included.
+    var head: String
     /// SHA-256 of every byte before this line, in hexadecimal.
     var sha256: String
 }
@@ -86,7 +86,10 @@ struct ExportTrailer: Codable, Sendable, Hashable {
 struct ExportedEntity: Sendable, Hashable {
     var id: PersistenceID
     var kind: String?
+    /// The last event that is included, or the durable state's version.
     var sequenceNumber: SequenceNumber
+    /// Events up to this one were deleted on purpose.
+    var floor: SequenceNumber
     var erasedAt: Timestamp?
 }
 
@@ -121,6 +124,7 @@ extension ExportRecord {
             line.text("type", "entity")
             line.text("id", entity.id.rawValue)
             line.text("sequence_number", "\(entity.sequenceNumber)")
+            if entity.floor > .zero { line.text("floor", "\(entity.floor)") }
             if let kind = entity.kind { line.text("kind", kind) }
             if let erasedAt = entity.erasedAt { line.text("erased_at", "\(erasedAt.unixNanoseconds)") }
         case .snapshot(let snapshot):
@@ -167,6 +171,7 @@ extension ExportRecord {
                     id: id, kind: fields.kind,
                     sequenceNumber: SequenceNumber(
                         try Self.number(fields.sequenceNumber, "number", isZeroAllowed: true)),
+                    floor: SequenceNumber(try Self.number(fields.floor ?? "0", "floor", isZeroAllowed: true)),
                     erasedAt: fields.erasedAt == nil ? nil : try Self.time(fields.erasedAt)))
         case "snapshot":
             self = .snapshot(
@@ -192,6 +197,7 @@ extension ExportRecord {
         var type: String
         var id: String
         var sequenceNumber: String?
+        var floor: String?
         var version: String?
         var timestamp: String?
         var shard: UInt64?
@@ -209,7 +215,7 @@ extension ExportRecord {
         var traceContext: String?
 
         enum CodingKeys: String, CodingKey {
-            case type, id, version, timestamp, shard, kind, manifest, bytes, encrypted, deleted
+            case type, id, version, floor, timestamp, shard, kind, manifest, bytes, encrypted, deleted
             case sequenceNumber = "sequence_number"
             case encryptionKey = "encryption_key"
             case unknownFields = "unknown_fields"
@@ -231,7 +237,7 @@ extension ExportRecord {
         _ text: String?, _ what: String, isZeroAllowed: Bool = false
     ) throws(ExportProblem) -> UInt64 {
         guard let number = text.flatMap({ UInt64($0) }), number > 0 || isZeroAllowed,
-            number <= SequenceNumber.max.rawValue
+            number <= SequenceNumber.largestAdded.rawValue
         else { throw ExportProblem("its \(what) is missing or out of range") }
         return number
     }

@@ -52,8 +52,11 @@ public struct JournalExport: Sendable {
 
     /// How far an export has come.
     struct Checkpoint: Codable, Sendable {
-        var header: ExportHeader
         var summary = Summary()
+        /// The head of the store: events after it are not included.
+        var head: String
+        /// SHA-256 of what was written; tells whether the unfinished file is still the one that was written.
+        var sha256 = Hexadecimal.text(SHA256.hash(data: []))
         /// The place up to which the journal was read.
         var offset: String
         /// How many of the selected IDs are done, and up to which number the next one.
@@ -63,6 +66,8 @@ public struct JournalExport: Sendable {
         var entity: String?
         var isPastEvents = false
         var isPastEntities = false
+        /// Whether the file is whole, and has its name or is about to get it.
+        var isWhole = false
     }
 
     /// Writes to a pipe, without a job.
@@ -81,7 +86,7 @@ public struct JournalExport: Sendable {
             checkpoint.summary.bytes += bytes.count
             try write(bytes)
         }
-        try emit(head(checkpoint))
+        try emit(try await head())
         while !checkpoint.isPastEntities {
             try Task.checkCancellation()
             try emit(try await nextPage(&checkpoint))
@@ -105,17 +110,44 @@ public struct JournalExport: Sendable {
         progress: @escaping @Sendable (Int) -> Void = { _ in }
     ) async throws -> Summary {
         try ExportFile.check(path)
-        let specification = JobSpecification(
-            kind: "export",
-            arguments: ["file": path, "format": format.rawValue, "selection": try JobText.encode(selection)],
-            lease: "export \(path)", command: command)
         return try await JobRun<Checkpoint>.run(
-            specification, on: store, by: person, time: time, from: { try await start() }
+            try specification(path, command: command), on: store, by: person, time: time, from: { try await start() }
         ) { job in
             let summary = try await self.write(toFile: path, job: job, progress: progress)
             _ = try await job.finish(result: try JobText.encode(summary))
             return summary
         }
+    }
+
+    /// Whether an export to this file was begun, and can go on.
+    public func isUnfinished(toFile path: String) async throws -> Bool {
+        let arguments = try JobText.encode(try specification(path, command: "").arguments)
+        return try await store.jobs().contains {
+            $0.kind == "export" && $0.arguments == arguments && $0.state.isUnfinished
+        }
+    }
+
+    /// What was written to this file before, when it is still what would be written now; nil when it is not.
+    public func finished(toFile path: String) async throws -> Summary? {
+        let arguments = try JobText.encode(try specification(path, command: "").arguments)
+        let head = try await store.head().description
+        let done = try await store.jobs().filter {
+            $0.kind == "export" && $0.arguments == arguments && $0.state == .done
+        }
+        for job in done {
+            guard let checkpoint: Checkpoint = try? JobText.decode(job.checkpoint), checkpoint.head == head,
+                try ExportFile.sum(path, bytes: checkpoint.summary.bytes) == checkpoint.summary.sha256
+            else { continue }
+            return checkpoint.summary
+        }
+        return nil
+    }
+
+    private func specification(_ path: String, command: String) throws -> JobSpecification {
+        JobSpecification(
+            kind: "export",
+            arguments: ["file": path, "format": format.rawValue, "selection": try JobText.encode(selection)],
+            lease: "export \(path)", command: command)
     }
 
     /// Writes to a file without a job, where the store may not be changed.
@@ -128,46 +160,71 @@ public struct JournalExport: Sendable {
     private func write(
         toFile path: String, job: JobRun<Checkpoint>?, progress: @escaping @Sendable (Int) -> Void
     ) async throws -> Summary {
-        var checkpoint: Checkpoint
-        if let job { checkpoint = await job.checkpoint } else { checkpoint = try await start() }
-        try checkUnfinished(path, isResumed: job?.isResumed ?? false, checkpoint.header.storeID)
-        if try ExportFile.unfinishedBytes(path) < checkpoint.summary.bytes {
-            // The unfinished file is gone, or was cut off: the same bytes are made again.
-            checkpoint = Checkpoint(header: checkpoint.header, offset: selection.after ?? Offset.start.description)
+        let file = try ExportFile(path)
+        var checkpoint = try await start()
+        if let job, job.isResumed { checkpoint = try await resumed(await job.checkpoint, path, fresh: checkpoint) }
+        if checkpoint.isWhole {
+            // It has its name already, or needs nothing else.
+            let hasName = try ExportFile.sum(path, bytes: checkpoint.summary.bytes) == checkpoint.summary.sha256
+            if hasName { file.discard() } else { try file.complete() }
+            return checkpoint.summary
         }
+        if checkpoint.summary.bytes == 0 { try await checkForeign(path) }
         var hash = SHA256()
-        let file = try ExportFile(path, from: checkpoint.summary.bytes)
+        try file.truncate(to: checkpoint.summary.bytes)
         try file.forEachBlock { hash.update(data: $0) }
         func emit(_ bytes: [UInt8]) throws {
             hash.update(data: bytes)
             checkpoint.summary.bytes += bytes.count
             try file.write(bytes)
         }
-        if checkpoint.summary.bytes == 0 { try emit(head(checkpoint)) }
+        func commit() async throws {
+            checkpoint.sha256 = Hexadecimal.text(hash.finalize())
+            // The file first: a checkpoint must not be ahead of what is on disk.
+            try file.sync()
+            if let job { _ = try await job.commit([], checkpoint: checkpoint) }
+        }
+        if checkpoint.summary.bytes == 0 { try emit(try await head()) }
         progress(checkpoint.summary.events)
         while !checkpoint.isPastEntities {
             try Task.checkCancellation()
             try emit(try await nextPage(&checkpoint))
-            if let job {
-                // The file first: a checkpoint must not be ahead of what is on disk.
-                try file.sync()
-                _ = try await job.commit([], checkpoint: checkpoint)
-            }
+            if job != nil { try await commit() }
             progress(checkpoint.summary.events)
         }
         try emit(trailer(checkpoint, hash))
         checkpoint.summary.sha256 = Hexadecimal.text(hash.finalize())
-        try file.complete()
+        checkpoint.isWhole = true
         if format == .protobuf { try writeChecksum(checkpoint.summary.sha256, of: path) }
+        try await commit()
+        try file.complete()
         return checkpoint.summary
     }
 
+    /// Where an earlier run can be gone on with, up to the head as it is now; `fresh` where it cannot: the unfinished
+    /// file is gone or is not the one that was written, or the journal went on after its events were done.
+    private func resumed(_ old: Checkpoint, _ path: String, fresh: Checkpoint) async throws -> Checkpoint {
+        if old.isWhole {
+            let isThere = try ExportFile.sum(path, bytes: old.summary.bytes) == old.summary.sha256
+            let isPartial =
+                try ExportFile.sum(ExportFile.partialPath(path), bytes: old.summary.bytes) == old.summary.sha256
+            return isThere || isPartial ? old : fresh
+        }
+        guard try ExportFile.sum(ExportFile.partialPath(path), bytes: old.summary.bytes) == old.sha256 else {
+            return fresh
+        }
+        if old.isPastEvents, old.head != fresh.head { return fresh }
+        var checkpoint = old
+        checkpoint.head = fresh.head
+        return checkpoint
+    }
+
     /// Refuses to write over what another store's export has begun.
-    private func checkUnfinished(_ path: String, isResumed: Bool, _ storeID: String) throws {
-        guard !isResumed, format == .jsonl, try ExportFile.unfinishedBytes(path) > 0 else { return }
+    private func checkForeign(_ path: String) async throws {
         let partial = ExportFile.partialPath(path)
         guard let line = try? ImportFile(partial).nextLine(),
-            let header = try? JSONDecoder().decode(ExportHeader.self, from: Data(line)), header.storeID != storeID
+            let header = try? JSONDecoder().decode(ExportHeader.self, from: Data(line)),
+            header.storeID != (try await store.metadata().storeID)
         else { return }
         throw OperationError(
             .refused, "\(partial) is an unfinished export of another store",
@@ -177,21 +234,26 @@ public struct JournalExport: Sendable {
     /// Writes `PATH.sha256`, as `sha256sum` does.
     private func writeChecksum(_ sum: String, of path: String) throws {
         let name = path.split(separator: "/").last.map(String.init) ?? path
-        let file = try ExportFile(path + ".sha256", from: 0)
+        let file = try ExportFile(path + ".sha256")
+        try file.truncate(to: 0)
         try file.write(Array("\(sum)  \(name)\n".utf8))
+        try file.sync()
         try file.complete()
     }
 
     private func start() async throws -> Checkpoint {
+        Checkpoint(
+            head: try await store.head().description, offset: selection.after ?? Offset.start.description)
+    }
+
+    /// What stands before the records.
+    private func head() async throws -> [UInt8] {
+        if format == .protobuf { return [] }
         let metadata = try await store.metadata()
         let header = ExportHeader(
             storeID: metadata.storeID, origin: metadata.origin.rawValue, shardCount: metadata.shardCount,
-            head: try await store.head().description, selection: selection)
-        return Checkpoint(header: header, offset: selection.after ?? Offset.start.description)
-    }
-
-    private func head(_ checkpoint: Checkpoint) throws -> [UInt8] {
-        format == .jsonl ? Array((try JobText.encode(checkpoint.header) + "\n").utf8) : []
+            selection: selection)
+        return Array((try JobText.encode(header) + "\n").utf8)
     }
 
     private func trailer(_ checkpoint: Checkpoint, _ hash: SHA256) throws -> [UInt8] {
@@ -199,7 +261,7 @@ public struct JournalExport: Sendable {
         let summary = checkpoint.summary
         let trailer = ExportTrailer(
             events: summary.events, entities: summary.entities, snapshots: summary.snapshots, states: summary.states,
-            sha256: Hexadecimal.text(hash.finalize()))
+            head: checkpoint.head, sha256: Hexadecimal.text(hash.finalize()))
         return Array((try JobText.encode(trailer) + "\n").utf8)
     }
 
@@ -217,17 +279,19 @@ public struct JournalExport: Sendable {
             case .protobuf: bytes += WireWriter.delimited(EgoWire.bytes(event))
             }
             checkpoint.summary.events += 1
-            checkpoint.summary.position = event.offset.description
+            if !selection.ids.isEmpty { checkpoint.summary.position = event.offset.description }
         }
         if checkpoint.isPastEvents, format == .protobuf || !selection.hasEntities { checkpoint.isPastEntities = true }
         return bytes
     }
 
     private func nextOfJournal(_ checkpoint: inout Checkpoint) async throws -> [PersistedEvent] {
-        let head = Offset(checkpoint.header.head) ?? .start
+        let head = Offset(checkpoint.head) ?? .start
         let after = Offset(checkpoint.offset) ?? .start
         let found = try await store.journal(after: after, shard: selection.shard.map { Shard($0) }, limit: page)
         checkpoint.offset = found.next.description
+        // With filters too, so that the next export can go on after what was looked at.
+        checkpoint.summary.position = max(after, min(found.next, head)).description
         if found.reachedHead || found.next >= head { checkpoint.isPastEvents = true }
         return found.events.filter { $0.offset <= head }
     }
@@ -238,7 +302,7 @@ public struct JournalExport: Sendable {
             return []
         }
         let id = try PersistenceID(selection.ids[checkpoint.idIndex])
-        let head = Offset(checkpoint.header.head) ?? .start
+        let head = Offset(checkpoint.head) ?? .start
         let after = Offset(checkpoint.offset) ?? .start
         let found = try await store.events(
             of: id, from: SequenceNumber(checkpoint.number + 1), through: .max, limit: page)
@@ -268,51 +332,95 @@ public struct JournalExport: Sendable {
         return kinds
     }
 
-    /// The next entities with their snapshots and states.
+    /// The next entities with their snapshots and states: as many as fit a page.
     private func nextEntities(_ checkpoint: inout Checkpoint) async throws -> [UInt8] {
-        let found: [EntitySummary]
-        if selection.ids.isEmpty {
-            found = try await store.entities(
-                EntityQuery(
-                    kind: selection.kind, shard: selection.shard.map { Shard($0) },
-                    after: try checkpoint.entity.map { try PersistenceID($0) }, limit: 200))
-        } else {
-            found = try await selected(selection.ids)
-        }
+        let head = Offset(checkpoint.head) ?? .start
+        let found = try await entities(after: checkpoint.entity)
         var bytes: [UInt8] = []
         for entity in found {
             let id = entity.persistenceID
-            let record = ExportedEntity(
-                id: id, kind: entity.kind, sequenceNumber: entity.sequenceNumber,
-                erasedAt: entity.isErased ? try await store.tombstone(of: id)?.erasedAt : nil)
-            bytes += ExportRecord.entity(record).line(messages)
-            checkpoint.summary.entities += 1
-            var next = SequenceNumber.zero
-            while true {
-                let snapshots = try await store.snapshots(of: id, from: next, limit: page)
-                guard let last = snapshots.last else { break }
-                for snapshot in snapshots { bytes += ExportRecord.snapshot(snapshot).line(messages) }
-                checkpoint.summary.snapshots += snapshots.count
-                next = last.sequenceNumber.next
+            if let record = try await record(of: entity, head) {
+                bytes += ExportRecord.entity(record).line(messages)
+                checkpoint.summary.entities += 1
+                // What is left of an erased entity goes nowhere.
+                if record.erasedAt == nil { bytes += try await contents(of: record, &checkpoint.summary) }
             }
-            if let state = try await store.state(of: id) {
-                bytes += ExportRecord.state(state).line(messages)
-                checkpoint.summary.states += 1
-            }
+            checkpoint.entity = id.rawValue
+            if bytes.count > page.bytes / 4 { return bytes }
         }
-        checkpoint.entity = found.last?.persistenceID.rawValue
-        if found.isEmpty || !selection.ids.isEmpty { checkpoint.isPastEntities = true }
+        if found.isEmpty { checkpoint.isPastEntities = true }
         return bytes
     }
 
-    private func selected(_ ids: [String]) async throws -> [EntitySummary] {
+    /// The next entities of the selection, ascending by ID.
+    private func entities(after last: String?) async throws -> [EntitySummary] {
+        if selection.ids.isEmpty {
+            return try await store.entities(
+                EntityQuery(
+                    kind: selection.kind, shard: selection.shard.map { Shard($0) },
+                    after: try last.map { try PersistenceID($0) }, limit: 200))
+        }
         var found: [EntitySummary] = []
-        for text in ids {
-            let id = try PersistenceID(text)
-            let first = try await store.entities(EntityQuery(prefix: text, limit: 1)).first
-            if let first, first.persistenceID == id { found.append(first) }
+        let ids = try selection.ids.map { try PersistenceID($0) }.sorted()
+        let after = try last.map { try PersistenceID($0) }
+        for id in ids where after.map({ id > $0 }) ?? true {
+            let query = EntityQuery(
+                prefix: id.rawValue, kind: selection.kind, shard: selection.shard.map { Shard($0) }, limit: 1)
+            if let first = try await store.entities(query).first, first.persistenceID == id { found.append(first) }
+            if found.count == 200 { break }
         }
         return found
+    }
+
+    /// What is recorded of an entity up to the head; nil for one that came later.
+    private func record(of entity: EntitySummary, _ head: Offset) async throws -> ExportedEntity? {
+        let id = entity.persistenceID
+        let stream = try await store.stream(of: id)
+        var record = ExportedEntity(
+            id: id, kind: entity.kind, sequenceNumber: entity.sequenceNumber, floor: stream?.floor ?? .zero,
+            erasedAt: nil)
+        if entity.isErased {
+            record.erasedAt = try await store.tombstone(of: id)?.erasedAt
+            record.floor = .zero
+            return record
+        }
+        if let stream, stream.last > .zero {
+            record.sequenceNumber = try await last(of: id, stream, head)
+            if record.sequenceNumber == .zero { return nil }
+        }
+        return record
+    }
+
+    /// The last event of an entity that is not after the head: positions ascend with sequence numbers.
+    private func last(of id: PersistenceID, _ stream: StreamInfo, _ head: Offset) async throws -> SequenceNumber {
+        var (low, high) = (stream.floor.rawValue, stream.last.rawValue)
+        while low < high {
+            let middle = SequenceNumber(low + (high - low + 1) / 2)
+            let event = try await store.events(of: id, from: middle, through: middle, limit: PageLimit(rows: 1)).first
+            // A missing event was trimmed meanwhile: those after it tell.
+            if let event, event.offset > head { high = middle.rawValue - 1 } else { low = middle.rawValue }
+        }
+        return SequenceNumber(low)
+    }
+
+    /// An entity's snapshots up to its last event that is included, and its durable state.
+    private func contents(of record: ExportedEntity, _ summary: inout Summary) async throws -> [UInt8] {
+        var bytes: [UInt8] = []
+        var next = SequenceNumber.zero
+        while true {
+            let snapshots = try await store.snapshots(of: record.id, from: next, limit: page)
+            guard let newest = snapshots.last else { break }
+            for snapshot in snapshots where snapshot.sequenceNumber <= record.sequenceNumber {
+                bytes += ExportRecord.snapshot(snapshot).line(messages)
+                summary.snapshots += 1
+            }
+            next = newest.sequenceNumber.next
+        }
+        if let state = try await store.state(of: record.id) {
+            bytes += ExportRecord.state(state).line(messages)
+            summary.states += 1
+        }
+        return bytes
     }
 }
 

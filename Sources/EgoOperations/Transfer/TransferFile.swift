@@ -1,3 +1,5 @@
+import Crypto
+
 #if canImport(Glibc)
     import Glibc
 #else
@@ -29,26 +31,50 @@ final class ExportFile {
 
     /// Fails when no file can be made there, before anything is done.
     static func check(_ path: String) throws(FileError) {
-        let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
+        let folder = folder(of: path)
         guard access(folder, W_OK | X_OK) == 0 else { throw FileError(folder) }
     }
 
-    /// How large the unfinished file is; 0 when there is none.
-    static func unfinishedBytes(_ path: String) throws(FileError) -> Int {
-        var status = stat()
-        if stat(partialPath(path), &status) == 0 { return Int(status.st_size) }
-        if errno == ENOENT { return 0 }
-        throw FileError(partialPath(path))
+    /// SHA-256 of a file's first bytes; nil when it is shorter, or not there.
+    static func sum(_ path: String, bytes: Int) throws(FileError) -> String? {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        if descriptor < 0 {
+            if errno == ENOENT { return nil }
+            throw FileError(path)
+        }
+        defer { close(descriptor) }
+        var hash = SHA256()
+        var left = bytes
+        var block = [UInt8](repeating: 0, count: 1 << 20)
+        while left > 0 {
+            let count = read(descriptor, &block, min(left, block.count))
+            if count < 0 { throw FileError(path) }
+            if count == 0 { return nil }
+            hash.update(data: block[..<count])
+            left -= count
+        }
+        return Hexadecimal.text(hash.finalize())
     }
 
-    /// Opens the unfinished file and cuts off what was written after `bytes`; makes it when `bytes` is 0.
-    init(_ path: String, from bytes: Int) throws(FileError) {
+    /// Opens the unfinished file, or makes it, and locks it: of two processes one gets it.
+    ///
+    /// - Throws: ``FileError`` with `EWOULDBLOCK` when another process writes it.
+    init(_ path: String) throws(FileError) {
         self.path = path
         let partial = Self.partialPath(path)
-        descriptor = open(partial, O_RDWR | O_CLOEXEC | (bytes == 0 ? O_CREAT : 0), 0o600)
-        guard descriptor >= 0 else { throw FileError(partial) }
+        descriptor = open(partial, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_CREAT, 0o600)
+        guard descriptor >= 0, flock(descriptor, LOCK_EX | LOCK_NB) == 0 else { throw FileError(partial) }
+        // Whoever had the lock may have given the file its final name since it was opened here.
+        var (own, named) = (stat(), stat())
+        guard fstat(descriptor, &own) == 0, stat(partial, &named) == 0, own.st_ino == named.st_ino else {
+            throw FileError(partial, number: EWOULDBLOCK)
+        }
+    }
+
+    /// Cuts off what was written after `bytes`.
+    func truncate(to bytes: Int) throws(FileError) {
         guard ftruncate(descriptor, off_t(bytes)) == 0, lseek(descriptor, 0, SEEK_END) == off_t(bytes) else {
-            throw FileError(partial)
+            throw FileError(Self.partialPath(path))
         }
     }
 
@@ -78,14 +104,20 @@ final class ExportFile {
 
     /// Gives the file its name, in place of one that is there.
     func complete() throws(FileError) {
-        try sync()
-        guard rename(ExportFile.partialPath(path), path) == 0 else { throw FileError(path) }
+        guard rename(Self.partialPath(path), path) == 0 else { throw FileError(path) }
         try Self.syncFolder(of: path)
     }
 
+    /// Removes the file, when nothing was written to it.
+    func discard() {
+        unlink(Self.partialPath(path))
+    }
+
+    private static func folder(of path: String) -> String { path.lastIndex(of: "/").map { String(path[...$0]) } ?? "." }
+
     /// A new name is durable when its folder is.
-    static func syncFolder(of path: String) throws(FileError) {
-        let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
+    private static func syncFolder(of path: String) throws(FileError) {
+        let folder = folder(of: path)
         let descriptor = open(folder, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw FileError(folder) }
         defer { close(descriptor) }
@@ -112,6 +144,27 @@ public enum TransferCopy {
         }
         throw FileError("standard input", number: EBADF)
     }
+
+    /// Whether a file can be read twice: a pipe or a device cannot. What is not there can as well.
+    public static func isRepeatable(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) != 0 || status.st_mode & S_IFMT == S_IFREG
+    }
+
+    /// Writes what is read from another file, such as a named pipe.
+    public static func write(to path: String, from source: String) throws {
+        let descriptor = open(source, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw FileError(source) }
+        defer { close(descriptor) }
+        var block = [UInt8](repeating: 0, count: 1 << 16)
+        try write(to: path) {
+            while true {
+                let count = read(descriptor, &block, block.count)
+                if count >= 0 { return Array(block[..<count]) }
+                if errno != EINTR { return nil }
+            }
+        }
+    }
 }
 
 extension [UInt8] {
@@ -137,8 +190,8 @@ final class ImportFile {
     private var isAtEnd = false
     /// The place of the next record, in bytes from the file's start.
     private(set) var offset = 0
-    /// No record is longer: a page of 16 MiB in base64, with room to spare.
-    static let maximumRecordBytes = 64 << 20
+    /// No record is longer: no database takes a payload that would make one.
+    static let maximumRecordBytes = 1 << 30
 
     init(_ path: String, from offset: Int = 0) throws(FileError) {
         self.path = path

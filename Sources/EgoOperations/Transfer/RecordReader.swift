@@ -1,0 +1,176 @@
+import Crypto
+import EgoCore
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// The checksum of a file, and whether it is the one that the export wrote.
+struct TransferChecksum {
+    var sha256: String
+    var isChecked: Bool
+
+    init(_ path: String, format: ExportFormat) throws {
+        var whole = SHA256()
+        switch format {
+        case .jsonl:
+            // The trailer's own line is not part of the sum that it holds.
+            let file = try ImportFile(path)
+            var last: [UInt8] = []
+            var before = SHA256()
+            do {
+                while let line = try file.nextLine() {
+                    if file.offset >> 24 != (file.offset - line.count - 1) >> 24 { try Task.checkCancellation() }
+                    before.update(data: last)
+                    last = Array(line) + [0x0a]
+                    whole.update(data: last)
+                }
+            } catch let problem as ExportProblem {
+                throw OperationError(.data, problem.message, hint: "nothing was imported")
+            }
+            guard let trailer = try? JSONDecoder().decode(ExportTrailer.self, from: Data(last)),
+                trailer.type == "end"
+            else {
+                throw OperationError(
+                    .data, "its last line is no trailer: the file is truncated, or no export",
+                    hint: "nothing was imported")
+            }
+            guard trailer.sha256 == Hexadecimal.text(before.finalize()) else {
+                throw OperationError(
+                    .data, "its content does not match its checksum: it was damaged or edited",
+                    hint: "nothing was imported; export it again")
+            }
+            isChecked = true
+        case .protobuf:
+            let file = try ImportFile(path)
+            while let block = try file.nextBlock() { whole.update(data: block) }
+            isChecked = false
+        }
+        sha256 = Hexadecimal.text(whole.finalize())
+        if format == .protobuf, let data = FileManager.default.contents(atPath: path + ".sha256") {
+            let expected = String(decoding: data.prefix(64), as: UTF8.self)
+            guard expected == sha256 else {
+                throw OperationError(
+                    .data, "its content does not match \(path).sha256: it was damaged or edited",
+                    hint: "nothing was imported; export it again")
+            }
+            isChecked = true
+        }
+    }
+}
+
+/// Reads the records of an export, page by page.
+struct RecordReader {
+    private let file: ImportFile
+    private let format: ExportFormat
+    private var place: Int
+    private var trailer: ExportTrailer?
+    /// Whether the file says that it has a part of the journal, so that entities may begin in the middle.
+    let isPart: Bool
+
+    var offset: Int { file.offset }
+
+    /// Begins at a place that ``offset`` gave, or at the start.
+    init(_ path: String, format: ExportFormat, from offset: Int) throws {
+        self.file = try ImportFile(path, from: offset)
+        self.format = format
+        self.place = format == .jsonl && offset == 0 ? 1 : 0
+        switch format {
+        case .protobuf: isPart = false
+        case .jsonl:
+            let selection = try Self.header(offset == 0 ? file : ImportFile(path)).selection
+            isPart = selection.since != nil || selection.until != nil || selection.after != nil
+        }
+    }
+
+    func size() throws -> Int { try file.size() }
+
+    private static func header(_ file: ImportFile) throws -> ExportHeader {
+        let line = try file.nextLine() ?? []
+        guard let header = try? JSONDecoder().decode(ExportHeader.self, from: Data(line)), header.type == "header"
+        else {
+            struct Format: Decodable { var format: String }
+            if let other = try? JSONDecoder().decode(Format.self, from: Data(line)) {
+                throw OperationError(
+                    .data, "it has format \(other.format), this program reads \(ExportHeader.currentFormat)",
+                    hint: "nothing was imported; use the version of ego that wrote it, or a newer one")
+            }
+            throw OperationError(.data, "line 1: it is no header of an export", hint: "nothing was imported")
+        }
+        if header.format != ExportHeader.currentFormat {
+            throw OperationError(
+                .data, "it has format \(header.format), this program reads \(ExportHeader.currentFormat)",
+                hint: "nothing was imported; use the version of ego that wrote it, or a newer one")
+        }
+        return header
+    }
+
+    /// The next records, each with its line or place in the file; nil at the end.
+    mutating func nextPage(_ limit: PageLimit) throws -> [(place: Int, record: ExportRecord)]? {
+        var records: [(place: Int, record: ExportRecord)] = []
+        let start = file.offset
+        while records.count < limit.rows, file.offset - start < limit.bytes {
+            place += 1
+            let record: ExportRecord?
+            do { record = try next() } catch let problem as ExportProblem { throw error(problem, at: place) }
+            guard let record else { break }
+            records.append((place, record))
+        }
+        return records.isEmpty ? nil : records
+    }
+
+    private mutating func next() throws -> ExportRecord? {
+        switch format {
+        case .jsonl:
+            guard let line = try file.nextLine() else { return nil }
+            if let end = Self.trailer(line) {
+                trailer = end
+                if try file.nextLine() != nil { throw ExportProblem("something follows after the trailer") }
+                return nil
+            }
+            return try ExportRecord(line: line)
+        case .protobuf:
+            guard let message = try file.nextMessage() else { return nil }
+            do {
+                let event = try EgoWire.event(Array(message))
+                _ = try PersistenceID(event.persistenceID.rawValue)
+                guard event.sequenceNumber > .zero, event.sequenceNumber <= .largestAdded else {
+                    throw ExportProblem("its sequence number is missing or out of range")
+                }
+                return .event(event)
+            } catch is PayloadError {
+                throw ExportProblem("it is no egopb.Event")
+            } catch let error as InvalidPersistenceID {
+                throw ExportProblem("\(error)")
+            }
+        }
+    }
+
+    /// The trailer, where a line is one. Looked at by its first bytes: a record does not start with them.
+    private static func trailer(_ line: ArraySlice<UInt8>) -> ExportTrailer? {
+        if line.starts(with: "{\"type\":".utf8) { return nil }
+        guard let end = try? JSONDecoder().decode(ExportTrailer.self, from: Data(line)), end.type == "end" else {
+            return nil
+        }
+        return end
+    }
+
+    /// A problem with its place.
+    func error(_ problem: ExportProblem, at place: Int) -> OperationError {
+        let what = format == .jsonl ? "line" : "message"
+        return OperationError(.data, "\(what) \(place): \(problem.message)", hint: "nothing was imported")
+    }
+
+    /// Compares what was read with the counts of the trailer.
+    func checkEnd(_ counts: RecordCounts) throws {
+        guard format == .jsonl else { return }
+        guard let trailer, trailer.events == counts.events, trailer.entities == counts.entities,
+            trailer.snapshots == counts.snapshots, trailer.states == counts.states
+        else {
+            throw OperationError(
+                .data, "its trailer does not match its records", hint: "nothing was imported; export it again")
+        }
+    }
+}
