@@ -53,11 +53,12 @@ let package = Package(
             dependencies: [
                 "BankDomain", "EgoCore", "EgoOperations", "EgoSQLite", "EgoTestKit", "StoreExerciser", .protobuf,
             ]),
-        .testTarget(name: "CommandLineKitTests", dependencies: ["CommandLineKit"]),
+        .testTarget(name: "CommandLineKitTests", dependencies: ["CommandLineKit", "EgoTestKit"]),
         .testTarget(
             name: "EgoCommandsTests",
             dependencies: [
-                "BankDomain", "CommandLineKit", "Ego", "EgoCommands", "EgoCore", "EgoOperations", "EgoSQLite", "ego",
+                "BankDomain", "CommandLineKit", "Ego", "EgoCommands", "EgoCore", "EgoOperations", "EgoSQLite",
+                "EgoTestKit", "ego",
                 .protobuf,
             ]),
         // The operator binary of the README.

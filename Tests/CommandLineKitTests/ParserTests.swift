@@ -1,4 +1,5 @@
 import CommandLineKit
+import EgoTestKit
 import Testing
 
 private struct Global: Sendable, Hashable {
@@ -68,20 +69,6 @@ private func table(_ seen: @escaping @Sendable (Own) -> Void = { _ in }) -> Comm
                         ], examples: [Example("snapshot create a", "one")], run: run)
                 ]),
         ])
-}
-
-/// A generator whose numbers are the same for the same seed.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var value = (state ^ (state >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        value = (value ^ (value >> 27)) &* 0x94d0_49bb_1331_11eb
-        return value ^ (value >> 31)
-    }
 }
 
 @Suite("The parser")

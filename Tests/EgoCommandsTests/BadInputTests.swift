@@ -1,5 +1,6 @@
 import BankDomain
 import EgoCore
+import EgoTestKit
 import Foundation
 import Testing
 

@@ -1,3 +1,4 @@
+import EgoTestKit
 import Foundation
 import Testing
 

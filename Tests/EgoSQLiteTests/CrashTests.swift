@@ -1,6 +1,7 @@
 import BankDomain
 import EgoCore
 import EgoSQLite
+import EgoTestKit
 import Foundation
 import Testing
 
@@ -137,17 +138,5 @@ private struct TimestampReader {
             seen.insert(event.offset)
             last = event.timestamp
         }
-    }
-}
-
-/// A generator whose numbers are the same for the same seed.
-private struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-        return state ^ (state >> 31)
     }
 }

@@ -148,11 +148,8 @@ extension ExportRecord {
     /// Reads a line of JSON.
     ///
     /// - Throws: ``ExportProblem``.
-    init(line: some Sequence<UInt8>) throws(ExportProblem) {
-        let fields: Line
-        do { fields = try JSONDecoder().decode(Line.self, from: Data(line)) } catch {
-            throw ExportProblem("it is no record of an export")
-        }
+    init(line: ArraySlice<UInt8>) throws(ExportProblem) {
+        let fields = try Line(line)
         let id: PersistenceID
         do { id = try PersistenceID(fields.id) } catch { throw ExportProblem("\(error)") }
         switch fields.type {
@@ -193,9 +190,9 @@ extension ExportRecord {
     }
 
     /// The fields of all records; which of them are there depends on the type.
-    private struct Line: Decodable {
-        var type: String
-        var id: String
+    private struct Line {
+        var type = ""
+        var id = ""
         var sequenceNumber: String?
         var floor: String?
         var version: String?
@@ -214,16 +211,37 @@ extension ExportRecord {
         var causationID: String?
         var traceContext: String?
 
-        enum CodingKeys: String, CodingKey {
-            case type, id, version, floor, timestamp, shard, kind, manifest, bytes, encrypted, deleted
-            case sequenceNumber = "sequence_number"
-            case encryptionKey = "encryption_key"
-            case unknownFields = "unknown_fields"
-            case erasedAt = "erased_at"
-            case commandID = "command_id"
-            case correlationID = "correlation_id"
-            case causationID = "causation_id"
-            case traceContext = "trace_context"
+        init(_ line: ArraySlice<UInt8>) throws(ExportProblem) {
+            var fields = Line()
+            try JSONLineReader.read(line) { name, value in fields.set(name, value) }
+            self = fields
+        }
+
+        private init() {}
+
+        private mutating func set(_ name: String, _ value: JSONLineReader.Value) {
+            switch name {
+            case "type": type = value.text ?? ""
+            case "id": id = value.text ?? ""
+            case "sequence_number": sequenceNumber = value.text
+            case "floor": floor = value.text
+            case "version": version = value.text
+            case "timestamp": timestamp = value.text
+            case "shard": shard = value.number
+            case "kind": kind = value.text
+            case "manifest": manifest = value.text
+            case "bytes": bytes = value.text
+            case "encrypted": encrypted = value.bool
+            case "encryption_key": encryptionKey = value.text
+            case "deleted": deleted = value.bool
+            case "unknown_fields": unknownFields = value.text
+            case "erased_at": erasedAt = value.text
+            case "command_id": commandID = value.text
+            case "correlation_id": correlationID = value.text
+            case "causation_id": causationID = value.text
+            case "trace_context": traceContext = value.text
+            default: break
+            }
         }
 
         var metadata: EventMetadata {

@@ -17,8 +17,13 @@ struct ImportTarget {
     private var last: [PersistenceID: SequenceNumber] = [:]
     private static let limit = 200_000
 
-    init(store: any Store, onConflict: JournalImport.OnConflict, isPart: Bool) {
+    /// Whether the store had nothing when the import began: then it has what came out of the file so far, and need not be
+    /// asked. Should somebody else write meanwhile, the commit of the page fails.
+    private let wasEmpty: Bool
+
+    init(store: any Store, onConflict: JournalImport.OnConflict, isPart: Bool, wasEmpty: Bool) {
         self.store = store
+        self.wasEmpty = wasEmpty
         self.onConflict = onConflict
         self.isPart = isPart
     }
@@ -45,13 +50,13 @@ struct ImportTarget {
             let (stream, known) = (try await stream(of: id), last[id])
             // One that is ahead of the events would be believed as soon as they reach its number.
             if stream.isErased || snapshot.sequenceNumber > max(stream.last, known ?? .zero) { return }
-            let there = try await store.latestSnapshot(of: id, through: snapshot.sequenceNumber)
+            let there = isKnown ? nil : try await store.latestSnapshot(of: id, through: snapshot.sequenceNumber)
             if there?.sequenceNumber == snapshot.sequenceNumber { return }
             others.append(.saveSnapshot(snapshot))
             summary.snapshots += 1
         case .state(let state):
             if try await stream(of: state.persistenceID).isErased { return }
-            guard let there = try await store.state(of: state.persistenceID) else {
+            guard let there = isKnown ? nil : try await store.state(of: state.persistenceID) else {
                 others.append(.addState(state))
                 summary.states += 1
                 return
@@ -132,9 +137,15 @@ struct ImportTarget {
         if isRecorded { summary.entities += 1 }
     }
 
+    private static let nothing = StreamInfo(last: 0, floor: 0, kind: nil, isErased: false)
+
+    /// Whether all that the store has is known without asking it.
+    private var isKnown: Bool { wasEmpty && last.count < Self.limit }
+
     private mutating func stream(of id: PersistenceID) async throws -> StreamInfo {
+        if isKnown { return Self.nothing }
         if let known = streams[id] { return known }
-        let found = try await store.stream(of: id) ?? StreamInfo(last: 0, floor: 0, kind: nil, isErased: false)
+        let found = try await store.stream(of: id) ?? Self.nothing
         streams[id] = found
         return found
     }

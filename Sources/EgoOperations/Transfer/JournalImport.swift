@@ -96,7 +96,8 @@ public struct JournalImport: Sendable {
         let size = try reader.size()
         // Records before the checkpoint of an unfinished import are in the store by its own hand.
         let policy = try await startedJob(summary.sha256) ? OnConflict.skip : onConflict
-        var target = ImportTarget(store: store, onConflict: policy, isPart: reader.isPart)
+        let isEmpty = try await store.statistics().entities == 0
+        var target = ImportTarget(store: store, onConflict: policy, isPart: reader.isPart, wasEmpty: isEmpty)
         while let records = try reader.nextPage(page) {
             try Task.checkCancellation()
             target.beginPage()
@@ -156,7 +157,9 @@ public struct JournalImport: Sendable {
             (checkpoint.summary.sha256, checkpoint.summary.isChecked) = (checked.sha256, checked.isChecked)
             var reader = try RecordReader(path, format: format, from: checkpoint.bytes)
             let size = try reader.size()
-            var target = ImportTarget(store: store, onConflict: onConflict, isPart: reader.isPart)
+            var isEmpty = false
+            if !job.isResumed { isEmpty = try await store.statistics().entities == 0 }
+            var target = ImportTarget(store: store, onConflict: onConflict, isPart: reader.isPart, wasEmpty: isEmpty)
             while let records = try reader.nextPage(page) {
                 try Task.checkCancellation()
                 target.beginPage()
