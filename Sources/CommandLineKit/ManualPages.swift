@@ -236,7 +236,7 @@ struct Mdoc {
     }
 
     mutating func code(_ code: String) {
-        text += (isAtStart ? "" : "") + ".Bd -literal -offset indent\n"
+        text += ".Bd -literal -offset indent\n"
         for line in code.split(separator: "\n", omittingEmptySubsequences: false) {
             text += Self.escaped(String(line)) + "\n"
         }

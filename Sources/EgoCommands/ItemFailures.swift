@@ -19,11 +19,14 @@ struct ItemFailures {
 
     /// How the command ended: well, partly, or with the one failure that all items had.
     ///
+    /// - Parameters:
+    ///   - done: how many items did not fail.
+    ///   - isNamed: whether the user named the items, so that the failure of the only one is that of the command.
     /// - Throws: the failure of the only item.
     func completion(
-        done: Int, changed: Bool, fields: [OutputValue.Field] = []
+        done: Int, changed: Bool, fields: [OutputValue.Field] = [], isNamed: Bool = true
     ) throws -> CommandOutput.Completion {
-        if let first = items.first, items.count == 1, done == 0 { throw first.failure }
+        if let first = items.first, items.count == 1, done == 0, isNamed { throw first.failure }
         var exitCode = ExitCode.ok
         if let first = items.first {
             let isSame = done == 0 && items.allSatisfy { $0.failure.exitCode == first.failure.exitCode }

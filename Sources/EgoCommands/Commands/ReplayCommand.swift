@@ -163,7 +163,8 @@ private actor ReplayRun {
     private var after: PersistenceID?
     private var hasMore: Bool
     private var done = 0
-    private var failures: [(id: PersistenceID, failure: CommandFailure)] = []
+    private var failures = ItemFailures()
+    private var succeeded = 0
     private var mismatches: [OutputValue] = []
     private var absent = 0
 
@@ -185,16 +186,14 @@ private actor ReplayRun {
                 var records: [OutputValue] = []
                 for id in waiting.prefix(100) {
                     try Task.checkCancellation()
-                    do { records.append(try await record(id)) } catch {
-                        // The store's own failures end the run; an entity's do not.
-                        if error is StoreError || error is CancellationError { throw error }
-                        let failure = CommandFailure(error)
-                        if [.interrupted, .unavailable, .busy, .io].contains(failure.exitCode) { throw error }
-                        if options.isAll, failure.exitCode == .notFound {
-                            absent += 1  // of all entities, some were not there yet at that point
-                            continue
-                        }
-                        failures.append((id, failure))
+                    do {
+                        records.append(try await record(id))
+                        succeeded += 1
+                    } catch let error as OperationError where options.isAll && error.code == .notFound {
+                        absent += 1  // of all entities, some were not there yet at that point
+                        continue
+                    } catch {
+                        try failures.add(id.rawValue, error)
                     }
                     done += 1
                     progress.report(done: done, total: options.isAll ? nil : options.ids.count, unit: "entities")
@@ -210,7 +209,6 @@ private actor ReplayRun {
 
     func finish() async throws -> CommandOutput.Completion {
         await close()
-        if let first = failures.first, failures.count == 1, done == 1, !options.isAll { throw first.failure }
         var fields: [OutputValue.Field] = []
         if options.isVerify {
             fields = [
@@ -218,23 +216,18 @@ private actor ReplayRun {
                 .init("mismatches", .array(mismatches)),
             ]
         }
-        var diagnostics = failures.map { id, failure in
-            Diagnostic(
-                .error, code: failure.exitCode.name, "\(Escape.shown(id.rawValue)): \(failure.why)", hint: failure.hint)
-        }
+        var completion = try failures.completion(
+            done: succeeded, changed: false, fields: fields, isNamed: !options.isAll)
+        if !mismatches.isEmpty, completion.exitCode == .ok { completion.exitCode = .findings }
         if absent > 0 {
-            diagnostics.append(Diagnostic(.note, code: "absent", "\(absent) entities did not exist at that point"))
+            completion.diagnostics.append(
+                Diagnostic(.note, code: "absent", "\(absent) entities did not exist at that point"))
         }
         if let at = options.at {
             let time = TimeStyle.rfc3339Brief.text(try context.moment(at, flag: "at").unixNanoseconds)
-            diagnostics.append(Diagnostic(.note, code: "time", "at \(time)"))
+            completion.diagnostics.append(Diagnostic(.note, code: "time", "at \(time)"))
         }
-        var exitCode: ExitCode = mismatches.isEmpty ? .ok : .findings
-        if let first = failures.first {
-            let isSame = failures.count == done && failures.allSatisfy { $0.failure.exitCode == first.failure.exitCode }
-            exitCode = isSame ? first.failure.exitCode : .partial
-        }
-        return CommandOutput.Completion(fields: fields, exitCode: exitCode, diagnostics: diagnostics)
+        return completion
     }
 
     private func close() async {
