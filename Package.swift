@@ -8,6 +8,7 @@ let package = Package(
         .library(name: "EgoCore", targets: ["EgoCore"]),
         .library(name: "Ego", targets: ["Ego"]),
         .library(name: "EgoSQLite", targets: ["EgoSQLite"]),
+        .library(name: "EgoPostgres", targets: ["EgoPostgres"]),
         .library(name: "EgoTestKit", targets: ["EgoTestKit"]),
         .library(name: "EgoOperations", targets: ["EgoOperations"]),
         .library(name: "EgoCommands", targets: ["EgoCommands"]),
@@ -21,9 +22,11 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+        .systemLibrary(name: "CPostgreSQL", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .target(name: "EgoCore", dependencies: [.protobuf, .crypto]),
         .target(name: "Ego", dependencies: ["EgoCore", .protobuf, .logging]),
         .target(name: "EgoSQLite", dependencies: ["CSQLite", "EgoCore"]),
+        .target(name: "EgoPostgres", dependencies: ["CPostgreSQL", "EgoCore"]),
         .target(name: "EgoTestKit", dependencies: ["Ego", "EgoCore", .protobuf]),
         .target(name: "EgoOperations", dependencies: ["Ego", "EgoCore", .crypto, .protobuf]),
         .target(name: "CommandLineKit"),
@@ -35,7 +38,11 @@ let package = Package(
         .target(name: "BankDomain", dependencies: ["EgoCore", "EgoOperations", .protobuf]),
         .executableTarget(name: "ego", dependencies: ["BankDomain", "EgoCommands"]),
         .testTarget(name: "EgoCoreTests", dependencies: ["BankDomain", "EgoCore", .protobuf]),
-        .testTarget(name: "StoreContractTests", dependencies: ["EgoCore", "EgoSQLite", "EgoTestKit"]),
+        // A private PostgreSQL server for tests.
+        .target(name: "PostgresServer", path: "Tests/PostgresServer"),
+        .testTarget(
+            name: "StoreContractTests",
+            dependencies: ["EgoCore", "EgoPostgres", "EgoSQLite", "EgoTestKit", "PostgresServer"]),
         .testTarget(
             name: "EgoTests",
             dependencies: ["BankDomain", "Ego", "EgoCore", "EgoSQLite", "EgoTestKit", .logging, .protobuf]),

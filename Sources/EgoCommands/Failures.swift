@@ -46,6 +46,7 @@ extension CommandFailure {
             case .conflict: .busy
             case .invalid: .usage
             case .cancelled: .interrupted
+            case .timedOut: .timedOut
             default: .failure
             }
         let hint: String? =

@@ -80,8 +80,8 @@ public actor EventListing {
 
     /// The next events that match, waiting for them to be written.
     ///
-    /// - Parameter interval: how often to look, where other processes write.
-    public func nextPage(following time: any TimeSource, every interval: Duration) async throws -> [PersistedEvent]? {
+    /// - Parameter interval: how often to look at least, where nobody tells of other processes' writes.
+    public func nextPage(followingEvery interval: Duration) async throws -> [PersistedEvent]? {
         while true {
             if let limit = query.limit, given >= limit { return nil }
             try Task.checkCancellation()
@@ -89,7 +89,7 @@ public actor EventListing {
             let found = take(page.events.filter(query.matches))
             if found.isEmpty || given != query.limit { offset = max(offset, page.next) }
             if !found.isEmpty { return found }
-            if page.reachedHead { try await time.sleep(for: interval) }
+            if page.reachedHead { try await store.awaitAppend(after: offset, timeout: interval) }
         }
     }
 

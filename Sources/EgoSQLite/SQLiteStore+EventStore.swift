@@ -163,6 +163,18 @@ extension SQLiteStore {
         }
     }
 
+    public func awaitAppend(after offset: Offset, timeout: Duration) async throws(StoreError) {
+        let deadline = ContinuousClock.now + timeout
+        // SQLite tells nobody of another process's commit; a look costs microseconds.
+        while try await head() <= offset {
+            let rest = deadline - .now
+            if rest <= .zero { return }
+            do { try await Task.sleep(for: min(rest, .milliseconds(10))) } catch {
+                throw StoreError(.cancelled, "stopped while waiting for an append")
+            }
+        }
+    }
+
     public func command(
         _ commandID: CommandID, of id: PersistenceID
     ) async throws(StoreError) -> CommandRecord? {

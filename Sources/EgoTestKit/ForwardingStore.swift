@@ -13,13 +13,13 @@ public protocol ForwardingStore: Store {
 
 /// The calls of all ports.
 public enum StoreCall: String, Sendable, CaseIterable {
-    case append, stream, events, journal, head, command
+    case append, stream, events, journal, head, awaitAppend, command
     case saveSnapshot, latestSnapshot, snapshots
     case saveStates, state
-    case offsets, projections, commitOffset, forgetOffsets
+    case offsets, projections, commitOffset, forgetOffsets, timestampOffsets
     case addKey, key, keys, rewrap, destroyKeys
     case metadata, entities, statistics, commitChanges, acquireLease, renewLease, releaseLease, leases
-    case job, jobs, audit, tombstone, holds, flaws
+    case job, jobs, audit, tombstone, holds, flaws, hazards
 
     /// Whether the call changes the store.
     public var isWrite: Bool {
@@ -197,6 +197,20 @@ extension ForwardingStore {
 
     public func flaws(isThorough: Bool) async throws(StoreError) -> [StorageFlaw] {
         try await forward(.flaws) { () async throws(StoreError) in try await base.flaws(isThorough: isThorough) }
+    }
+
+    public func hazards(now: Timestamp) async throws(StoreError) -> [StoreHazard] {
+        try await forward(.hazards) { () async throws(StoreError) in try await base.hazards(now: now) }
+    }
+
+    public func awaitAppend(after offset: Offset, timeout: Duration) async throws(StoreError) {
+        try await forward(.awaitAppend) { () async throws(StoreError) in
+            try await base.awaitAppend(after: offset, timeout: timeout)
+        }
+    }
+
+    public func timestampOffsets() async throws(StoreError) -> [TimestampOffset] {
+        try await forward(.timestampOffsets) { () async throws(StoreError) in try await base.timestampOffsets() }
     }
 
     public func close() async { await base.close() }

@@ -41,6 +41,10 @@ extension InMemoryStore: OffsetStore {
         try locked { state in state.offsets[projection] = nil }
     }
 
+    public func timestampOffsets() async throws(StoreError) -> [TimestampOffset] {
+        try locked { _ in [] }
+    }
+
     /// The value of a read model's counter.
     public func counter(_ name: String) -> Int { state.withLock { $0.readModel[name] ?? 0 } }
 }
@@ -258,6 +262,7 @@ extension InMemoryStore: OperatorStore {
             state.holds[hold.persistenceID] = hold
             return 1
         case .releaseHold(let id): return state.holds.removeValue(forKey: id) == nil ? 0 : 1
+        case .orderOlderEvents: return 0  // nobody else writes here
         }
     }
 
@@ -325,6 +330,13 @@ extension InMemoryStore: OperatorStore {
 
     public func flaws(isThorough: Bool) async throws(StoreError) -> [StorageFlaw] {
         try locked { _ in [] }
+    }
+
+    public func hazards(now: Timestamp) async throws(StoreError) -> [StoreHazard] {
+        try locked { state in
+            let both = state.entities.filter { !$0.value.journal.isEmpty && $0.value.state != nil }.keys.sorted()
+            return both.isEmpty ? [] : [.bothKindsOfState(count: both.count, first: both[0])]
+        }
     }
 }
 

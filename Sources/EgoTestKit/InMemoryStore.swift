@@ -156,6 +156,17 @@ extension InMemoryStore: EventStore {
         try locked { state in Offset(position: Position(Int64(state.journal.count))) }
     }
 
+    public func awaitAppend(after offset: Offset, timeout: Duration) async throws(StoreError) {
+        let deadline = ContinuousClock.now + timeout
+        while try await head() <= offset {
+            let rest = deadline - .now
+            if rest <= .zero { return }
+            do { try await Task.sleep(for: min(rest, .milliseconds(1))) } catch {
+                throw StoreError(.cancelled, "stopped while waiting for an append")
+            }
+        }
+    }
+
     public func command(
         _ commandID: CommandID, of id: PersistenceID
     ) async throws(StoreError) -> CommandRecord? {

@@ -14,6 +14,15 @@ struct StoreContractTests {
     }
 }
 
+/// One after the other: reopening a store takes the server down.
+@Suite("Every store keeps every law on PostgreSQL", .serialized)
+struct PostgresContractTests {
+    @Test("on PostgreSQL", arguments: StoreContract.laws)
+    func onPostgreSQL(_ law: StoreLaw) async throws {
+        try await law.check(PostgresFixture())
+    }
+}
+
 @Suite("A store that breaks a law is noticed")
 struct BrokenStoreTests {
     @Test("by a check of that law", arguments: BrokenStore.Fault.allCases)

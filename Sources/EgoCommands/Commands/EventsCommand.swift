@@ -159,7 +159,7 @@ private actor EventsRun {
         let page: [PersistedEvent]?
         if isFollowing {
             do {
-                page = try await listing.nextPage(following: context.time, every: Self.interval)
+                page = try await listing.nextPage(followingEvery: Self.interval)
             } catch is CancellationError {
                 throw CommandFailure(
                     .interrupted, "interrupted", "\(shown) events were shown",

@@ -34,6 +34,11 @@ public protocol EventStore: Sendable {
     /// The offset of the last record that a reader may see; ``Offset/start`` for an empty journal.
     func head() async throws(StoreError) -> Offset
 
+    /// Returns once there is something to read after `offset`, whoever appended it, or after `timeout`.
+    ///
+    /// For readers that have reached the head. Nothing else is promised: who polls misses nothing either.
+    func awaitAppend(after offset: Offset, timeout: Duration) async throws(StoreError)
+
     /// What became of an earlier command of the entity, or of its durable state; nil when it was never carried out.
     func command(_ commandID: CommandID, of id: PersistenceID) async throws(StoreError) -> CommandRecord?
 }

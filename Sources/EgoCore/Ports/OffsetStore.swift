@@ -21,6 +21,10 @@ public protocol OffsetStore: Sendable {
     /// committing ``Offset/start`` under a new generation instead, so that a late runner stays fenced off. Nothing
     /// happens when there are no offsets.
     func forgetOffsets(of projection: String) async throws(StoreError)
+
+    /// How far projections that eGo for Go runs on the same database have come, ascending by name and shard; empty where
+    /// there is none.
+    func timestampOffsets() async throws(StoreError) -> [TimestampOffset]
 }
 
 /// Changes of a read model, made inside a store's transaction.
@@ -63,4 +67,41 @@ public struct OffsetCommit: Sendable, Hashable {
         self.projection = projection
         self.committed = committed
     }
+}
+
+/// How far a projection of eGo for Go has come in one shard. It counts in timestamps: an event is behind it when its
+/// timestamp is not greater.
+public struct TimestampOffset: Sendable, Hashable {
+    /// The projection.
+    public var projection: String
+    /// The shard.
+    public var shard: Shard
+    /// The committed timestamp, in the unit of the events or, after a reset by eGo for Go, in milliseconds; nil when the
+    /// projection has committed none of this shard.
+    public var stored: Int64?
+    /// When it was committed.
+    public var committedAt: Timestamp?
+    /// How many events of the shard have a greater timestamp.
+    public var eventsBehind: Int
+    /// The greatest timestamp of the shard's events, as it is stored; nil when there is no event.
+    public var storedHead: Int64?
+
+    /// An offset with the given parts.
+    public init(
+        projection: String, shard: Shard, stored: Int64?, committedAt: Timestamp?, eventsBehind: Int,
+        storedHead: Int64?
+    ) {
+        self.projection = projection
+        self.shard = shard
+        self.stored = stored
+        self.committedAt = committedAt
+        self.eventsBehind = eventsBehind
+        self.storedHead = storedHead
+    }
+
+    /// The committed moment.
+    public var moment: Timestamp? { stored.map(Timestamp.init(stored:)) }
+
+    /// The time of the shard's newest event.
+    public var head: Timestamp? { storedHead.map(Timestamp.init(stored:)) }
 }

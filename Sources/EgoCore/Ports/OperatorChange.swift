@@ -41,6 +41,9 @@ public enum OperatorChange: Sendable {
     case placeHold(LegalHold)
     /// Removes the entity's legal hold.
     case releaseHold(of: PersistenceID)
+    /// Gives the next events that other software wrote before the database was adopted their place in the journal, at
+    /// most so many. None where all have theirs.
+    case orderOlderEvents(limit: Int)
 }
 
 /// The right to change something, for a while.

@@ -53,6 +53,48 @@ public protocol OperatorStore: Sendable {
     ///
     /// - Parameter isThorough: whether every page of it is read, which takes as long as reading the whole store.
     func flaws(isThorough: Bool) async throws(StoreError) -> [StorageFlaw]
+
+    /// What is dangerous in the store or about its server, though nothing is broken; empty when nothing is.
+    ///
+    /// - Parameter now: this process's time, to compare the server's with.
+    func hazards(now: Timestamp) async throws(StoreError) -> [StoreHazard]
+}
+
+/// Something in a store, or about its server, that does harm sooner or later.
+public struct StoreHazard: Sendable, Hashable {
+    /// What it is, for programs: `both_kinds_of_state`, `sequence_gap`, `timestamps_backwards`, `timestamp_ties`,
+    /// `timestamp_units`, `offset_units`, `offset_ahead_of_head`, `shard_mismatch`, `missing_index`, `not_adopted`,
+    /// `long_transaction`, `not_durable`, `clock_skew` or `foreign_order`.
+    public var code: String
+    /// What it is, in a sentence, with the first of what it is about.
+    public var message: String
+    /// What to do about it.
+    public var remedy: String
+    /// Whether it has to be dealt with; what is not a problem is good to know.
+    public var isProblem: Bool
+
+    /// A hazard with the given parts.
+    public init(code: String, message: String, remedy: String, isProblem: Bool) {
+        self.code = code
+        self.message = message
+        self.remedy = remedy
+        self.isProblem = isProblem
+    }
+
+    /// Entities that have both events and a durable state.
+    package static func bothKindsOfState(count: Int, first: PersistenceID) -> StoreHazard {
+        StoreHazard(
+            code: "both_kinds_of_state",
+            message: "\(count) entities have both events and a durable state, as \(first)",
+            remedy: "decide which one is true, and delete the other", isProblem: true)
+    }
+
+    /// Entities that miss events.
+    package static func sequenceGap(count: Int, first: PersistenceID) -> StoreHazard {
+        StoreHazard(
+            code: "sequence_gap", message: "\(count) entities miss events that nobody trimmed, as \(first)",
+            remedy: "ego verify names them; restore the missing events from a backup", isProblem: true)
+    }
 }
 
 /// Something wrong with a store's tables, indexes or files.

@@ -7,7 +7,7 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         private enum Value: String {  // the names are stable: tests and logs show them
             case unavailable, busy, notFound, notAStore, isDirectory, notInitialized, newerSchema, readOnly
-            case permission, full, io, corrupt, conflict, leaseHeld, fenced, invalid, closed, cancelled
+            case permission, full, io, corrupt, conflict, leaseHeld, fenced, invalid, closed, cancelled, timedOut
         }
 
         private let value: Value
@@ -46,8 +46,10 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
         public static let invalid = Code(value: .invalid)
         /// The store was closed.
         public static let closed = Code(value: .closed)
-        /// The task was cancelled before the call began.
+        /// The task was cancelled; nothing was changed.
         public static let cancelled = Code(value: .cancelled)
+        /// The database gave up after the time that it was allowed; nothing was changed.
+        public static let timedOut = Code(value: .timedOut)
 
         public var description: String { value.rawValue }
     }

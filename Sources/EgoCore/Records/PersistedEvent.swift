@@ -76,8 +76,13 @@ public struct PersistedEvent: Sendable, Hashable {
 
     /// The unknown fields that hold `state` as eGo v3's inline state.
     public static func unknownFields(inlineState state: AnyPayload) -> [UInt8] {
+        unknownFields(serializedInlineState: state.serialized())
+    }
+
+    /// The same for a state as it is stored, which may be damaged.
+    package static func unknownFields(serializedInlineState state: [UInt8]) -> [UInt8] {
         var writer = WireWriter()
-        writer.data(state.serialized(), field: inlineStateField)
+        writer.data(state, field: inlineStateField)
         return writer.bytes
     }
 }

@@ -178,6 +178,35 @@ extension StoreContract {
             try law.expectEqual(try await store.flaws(isThorough: false), [], "the flaws at a look")
             try law.expectEqual(try await store.flaws(isThorough: true), [], "the flaws")
         },
+        StoreLaw(nil, "an entity with both events and a durable state is a hazard, and nothing else here") {
+            fixture, law in
+            let store = try await fixture.makeStore()
+            let id = try law.id("a")
+            let now = law.start.advanced(by: .seconds(10))
+            _ = try await store.append([law.append(3, to: id), law.append(3, to: try law.id("b"))])
+            let codes = try await store.hazards(now: now).map(\.code)
+            try law.expect(!codes.contains("both_kinds_of_state"), "a store without hazards has \(codes)")
+            let write = StateWrite(
+                persistenceID: id, expectedVersion: 0, timestamp: law.start, payload: law.event(1).payload)
+            _ = try await store.save([write])
+            let found = try await store.hazards(now: now).filter { $0.code == "both_kinds_of_state" }
+            try law.expectEqual(found, [.bothKindsOfState(count: 1, first: id)], "the hazards")
+            try law.expectEqual(try await store.timestampOffsets(), [], "the offsets of eGo for Go")
+        },
+        StoreLaw(nil, "a reader at the head is woken by an append, and by the time it gave") { fixture, law in
+            let store = try await fixture.makeStore()
+            let writer = try await fixture.second(store)
+            let head = try await store.head()
+            let clock = ContinuousClock()
+            let idle = try await clock.measure { try await store.awaitAppend(after: head, timeout: .milliseconds(50)) }
+            try law.expect(idle >= .milliseconds(50), "a reader was woken after \(idle) by nothing")
+            let start = clock.now
+            async let waiting: Void = store.awaitAppend(after: head, timeout: .seconds(30))
+            _ = try await writer.append([law.append(1, to: try law.id("a"))])
+            try await waiting
+            let woken = clock.now - start
+            try law.expect(woken < .seconds(20), "a reader was woken \(woken) after an append")
+        },
         StoreLaw(6, "an erased entity takes nothing and keeps its number") { fixture, law in
             var store = try await fixture.makeStore()
             let id = try law.id("a")

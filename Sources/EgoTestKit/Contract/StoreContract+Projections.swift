@@ -110,10 +110,9 @@ extension StoreContract {
             _ = try await store.append([law.append(5, to: held), law.append(5, to: read)])
             let hold = LegalHold(persistenceID: held, reason: "court", placedAt: law.start)
             let third = try await law.stream(read, of: store)[2]
-            for (projection, position) in [("slow", third.offset.position.rawValue), ("fast", 1_000)] {
+            for (projection, offset) in [("slow", third.offset), ("fast", try await store.head())] {
                 let committed = CommittedOffset(
-                    shard: third.shard, offset: Offset(position: Position(position)), generation: 1,
-                    timestamp: law.start)
+                    shard: third.shard, offset: offset, generation: 1, timestamp: law.start)
                 try await store.commit(OffsetCommit(projection: projection, committed: committed), with: nil)
             }
             let snapshot = StoredSnapshot(

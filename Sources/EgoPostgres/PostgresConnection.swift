@@ -1,0 +1,402 @@
+import CPostgreSQL
+import EgoCore
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+/// A statement with its parameters.
+struct PostgresStatement {
+    var sql: String
+    var parameters: [PostgresValue]
+
+    init(_ sql: String, _ parameters: [PostgresValue] = []) {
+        self.sql = sql
+        self.parameters = parameters
+    }
+}
+
+/// One handle of libpq. Belongs to the executor of its ``PostgresWorker``.
+final class PostgresConnection {
+    private let handle: OpaquePointer
+    /// Names of the statements that the server has prepared for this connection.
+    private var prepared: [String: String] = [:]
+    private var nextName = 0
+    private(set) var isInTransaction = false
+    private var channelName: String?
+    private var isListening = false
+    /// What was read from the server when the connection was made.
+    let session: PostgresSession
+    private let options: PostgresStoreOptions
+
+    /// Connects, and makes sure that what is acknowledged on this connection is durable.
+    init(_ url: PostgresURL, options: PostgresStoreOptions) throws(PostgresError) {
+        guard let handle = url.connect(options) else { throw PostgresError(connection: nil, isConnectionLost: true) }
+        self.handle = handle
+        self.options = options
+        guard PQstatus(handle) == CONNECTION_OK else {
+            let error = PostgresError(connection: handle, isConnectionLost: true)
+            PQfinish(handle)
+            throw error
+        }
+        PQsetNoticeProcessor(handle, { _, _ in }, nil)
+        let version = PQserverVersion(handle)
+        guard version >= 130_000 else {
+            PQfinish(handle)
+            throw PostgresError(
+                sqlState: "0A000", message: "the server is PostgreSQL \(version / 10_000), Ego needs 13 or newer")
+        }
+        do throws(PostgresError) {
+            session = try PostgresSession(handle, options: options)
+        } catch {
+            PQfinish(handle)
+            throw error
+        }
+        for setting in session.settings { _ = try execute(setting.sql, setting.parameters) }
+    }
+
+    deinit { PQfinish(handle) }
+
+    /// Whether the connection can be used for the next call.
+    var isUsable: Bool { PQstatus(handle) == CONNECTION_OK && PQtransactionStatus(handle) == PQTRANS_IDLE }
+
+    /// What a cancel request is made from; outlives the connection.
+    var cancelHandle: PostgresCancel? { PQgetCancel(handle).map(PostgresCancel.init) }
+
+    // MARK: One statement
+
+    /// Runs one statement, and hands each row to `row` as it arrives; `row` returns false to stop.
+    func query(
+        _ sql: String, _ parameters: [PostgresValue] = [], row: (PostgresRow) throws(PostgresError) -> Bool
+    ) throws(PostgresError) {
+        if session.isPooled, !isInTransaction, session.timeout != nil {
+            // A setting of the session would stay with whoever gets it next.
+            try transaction("BEGIN READ ONLY") { () throws(PostgresError) in
+                try send(sql, parameters)
+                try rows(row)
+            }
+            return
+        }
+        try send(sql, parameters)
+        try rows(row)
+    }
+
+    /// The first row of a statement, read by `read`; nil when there is none.
+    func first<Value>(
+        _ sql: String, _ parameters: [PostgresValue] = [], _ read: (PostgresRow) -> Value
+    ) throws(PostgresError) -> Value? {
+        var value: Value?
+        try query(sql, parameters) { (row) throws(PostgresError) in
+            if value == nil { value = read(row) }
+            return true
+        }
+        return value
+    }
+
+    /// All rows of a statement, read by `read`.
+    func all<Value>(
+        _ sql: String, _ parameters: [PostgresValue] = [], _ read: (PostgresRow) -> Value
+    ) throws(PostgresError) -> [Value] {
+        var values: [Value] = []
+        try query(sql, parameters) { (row) throws(PostgresError) in
+            values.append(read(row))
+            return true
+        }
+        return values
+    }
+
+    /// All rows of a statement that returns few.
+    func rows(_ statement: PostgresStatement) throws(PostgresError) -> [PostgresRow] {
+        try send(statement.sql, statement.parameters)
+        var rows: [PostgresRow] = []
+        try results { (result) throws(PostgresError) in rows = result.rows }
+        return rows
+    }
+
+    /// Runs a statement to its end; returns how many rows it changed.
+    @discardableResult
+    func execute(_ sql: String, _ parameters: [PostgresValue] = []) throws(PostgresError) -> Int {
+        try send(sql, parameters)
+        var changed = 0
+        try results { (result) throws(PostgresError) in changed = result.changedRows }
+        return changed
+    }
+
+    /// Runs statements that return nothing and take no parameters, such as a schema, in one implicit transaction.
+    func script(_ sql: String) throws(PostgresError) {
+        guard PQsendQuery(handle, sql) == 1 else { throw failure() }
+        try results { _ in }
+    }
+
+    // MARK: Transactions
+
+    /// Runs `body` in a transaction: committed when it returns, rolled back when it throws.
+    func transaction<Value, Failure: Error>(
+        _ begin: String = "BEGIN ISOLATION LEVEL READ COMMITTED", _ body: () throws(Failure) -> Value,
+        wrap: (PostgresError) -> Failure
+    ) throws(Failure) -> Value {
+        do throws(PostgresError) {
+            try script(begin)
+            isInTransaction = true
+            for setting in session.localSettings { _ = try execute(setting.sql, setting.parameters) }
+        } catch {
+            isInTransaction = false
+            if PQtransactionStatus(handle) == PQTRANS_INERROR { try? script("ROLLBACK") }
+            throw wrap(error)
+        }
+        defer { isInTransaction = false }
+        do throws(Failure) {
+            let value = try body()
+            do throws(PostgresError) {
+                try script("COMMIT")
+            } catch {
+                throw wrap(error)
+            }
+            return value
+        } catch {
+            // The first error is what the caller has to know; a connection on which this fails is not used again.
+            if PQstatus(handle) == CONNECTION_OK { try? script("ROLLBACK") }
+            throw error
+        }
+    }
+
+    /// The same for work that throws what this connection throws.
+    func transaction<Value>(
+        _ begin: String = "BEGIN ISOLATION LEVEL READ COMMITTED", _ body: () throws(PostgresError) -> Value
+    ) throws(PostgresError) -> Value {
+        try transaction(begin, body, wrap: { $0 })
+    }
+
+    /// Runs statements in one transaction and one round trip; the results are in their order. The first error undoes all
+    /// of them.
+    func pipeline(_ statements: [PostgresStatement]) throws(PostgresError) -> [PostgresResult] {
+        let frame =
+            [PostgresStatement("BEGIN ISOLATION LEVEL READ COMMITTED")] + session.localSettings + statements
+            + [PostgresStatement("COMMIT")]
+        let results = try batch(frame)
+        return Array(results[(1 + session.localSettings.count)...].dropLast())
+    }
+
+    /// Sends statements together and collects what each of them returned. Without `BEGIN` among them they are one
+    /// implicit transaction.
+    func batch(_ statements: [PostgresStatement]) throws(PostgresError) -> [PostgresResult] {
+        guard PQenterPipelineMode(handle) == 1 else { throw failure() }
+        var steps: [Step] = []
+        var pending: [String: String] = [:]
+        for statement in statements {
+            let parameters = PostgresParameters(statement.parameters)
+            if session.isPooled {
+                try sent(sendUnprepared(statement.sql, parameters))
+            } else if let name = prepared[statement.sql] ?? pending[statement.sql] {
+                try sent(sendPrepared(name, parameters))
+            } else {
+                let name = newName()
+                try sent(sendPreparation(name, statement.sql, parameters))
+                try sent(sendPrepared(name, parameters))
+                pending[statement.sql] = name
+                steps.append(.preparation(sql: statement.sql, name: name))
+            }
+            steps.append(.execution)
+        }
+        try sent(PQpipelineSync(handle))
+        return try collect(steps)
+    }
+
+    /// What the server answers one after the other in a pipeline.
+    private enum Step {
+        case preparation(sql: String, name: String)
+        case execution
+    }
+
+    private func collect(_ steps: [Step]) throws(PostgresError) -> [PostgresResult] {
+        var collected: [PostgresResult] = []
+        var failed: PostgresError?
+        for step in steps {
+            while let next = PQgetResult(handle) {
+                let result = PostgresResult(next)
+                switch result.status {
+                case PGRES_FATAL_ERROR, PGRES_BAD_RESPONSE:
+                    if failed == nil {
+                        failed = PostgresError(result, isConnectionLost: PQstatus(handle) != CONNECTION_OK)
+                    }
+                case PGRES_PIPELINE_ABORTED: break
+                default:
+                    // What was prepared stays prepared, whatever becomes of the transaction.
+                    switch step {
+                    case .preparation(let sql, let name): prepared[sql] = name
+                    case .execution: collected.append(result)
+                    }
+                }
+            }
+            if PQstatus(handle) != CONNECTION_OK { break }
+        }
+        if PQstatus(handle) == CONNECTION_OK, let sync = PQgetResult(handle) { PQclear(sync) }
+        if PQstatus(handle) == CONNECTION_OK {
+            _ = PQexitPipelineMode(handle)
+            if failed != nil, PQtransactionStatus(handle) != PQTRANS_IDLE { try script("ROLLBACK") }
+        }
+        if let failed { throw failed }
+        if PQstatus(handle) != CONNECTION_OK { throw failure() }
+        return collected
+    }
+
+    // MARK: Notifications
+
+    private static let selectChannel = "SELECT 'ego_' || 'events_store'::regclass::oid"
+
+    /// The channel of this store.
+    func channel() throws(PostgresError) -> String {
+        if let channelName { return channelName }
+        let name = try first(Self.selectChannel) { $0.text(0) } ?? "ego"
+        channelName = name
+        return name
+    }
+
+    /// Listens on the store's channel from now on. Nothing happens the second time.
+    func listen() throws(PostgresError) {
+        if isListening { return }
+        // The name is a word and a number.
+        try script("LISTEN \(try channel())")
+        isListening = true
+    }
+
+    /// Waits until a notification arrives or `timeout` has passed; returns whether one has. Reads all that are there.
+    func awaitNotification(timeout: Duration) throws(PostgresError) -> Bool {
+        func take() -> Bool {
+            var isAny = false
+            while let notification = PQnotifies(handle) {
+                PQfreemem(notification)
+                isAny = true
+            }
+            return isAny
+        }
+        if take() { return true }
+        var descriptor = pollfd(fd: PQsocket(handle), events: Int16(POLLIN), revents: 0)
+        let milliseconds = Int32(clamping: Int64(timeout / .milliseconds(1)))
+        _ = poll(&descriptor, 1, milliseconds)
+        guard PQconsumeInput(handle) == 1 else { throw failure() }
+        return take()
+    }
+
+    // MARK: libpq
+
+    private func newName() -> String {
+        nextName += 1
+        return "ego_\(nextName)"
+    }
+
+    private func failure() -> PostgresError {
+        PostgresError(connection: handle, isConnectionLost: PQstatus(handle) != CONNECTION_OK)
+    }
+
+    private func sent(_ code: Int32) throws(PostgresError) {
+        if code == 1 { return }
+        let error = failure()
+        if PQpipelineStatus(handle) != PQ_PIPELINE_OFF {
+            // Nothing of the pipeline has to be kept: the connection is not used again.
+            throw PostgresError(message: error.message, isConnectionLost: true)
+        }
+        throw error
+    }
+
+    private func send(_ sql: String, _ values: [PostgresValue]) throws(PostgresError) {
+        let parameters = PostgresParameters(values)
+        if session.isPooled {
+            try sent(sendUnprepared(sql, parameters))
+            return
+        }
+        if prepared[sql] == nil {
+            let name = newName()
+            try sent(sendPreparation(name, sql, parameters))
+            try results { _ in }
+            prepared[sql] = name
+        }
+        try sent(sendPrepared(prepared[sql] ?? "", parameters))
+    }
+
+    private func sendPreparation(_ name: String, _ sql: String, _ parameters: PostgresParameters) -> Int32 {
+        parameters.types.withUnsafeBufferPointer {
+            PQsendPrepare(handle, name, sql, parameters.count, $0.baseAddress)
+        }
+    }
+
+    private func sendPrepared(_ name: String, _ parameters: PostgresParameters) -> Int32 {
+        parameters.withPointers { values, lengths, formats in
+            PQsendQueryPrepared(handle, name, parameters.count, values, lengths, formats, 1)
+        }
+    }
+
+    private func sendUnprepared(_ sql: String, _ parameters: PostgresParameters) -> Int32 {
+        parameters.types.withUnsafeBufferPointer { types in
+            parameters.withPointers { values, lengths, formats in
+                PQsendQueryParams(
+                    handle, sql, parameters.count, types.baseAddress, values, lengths, formats, 1)
+            }
+        }
+    }
+
+    /// Reads what was sent for row by row, so that a page is never in memory twice.
+    private func rows(_ row: (PostgresRow) throws(PostgresError) -> Bool) throws(PostgresError) {
+        PQsetSingleRowMode(handle)
+        var isStopped = false
+        var failed: PostgresError?
+        while let next = PQgetResult(handle) {
+            let result = PostgresResult(next)
+            switch result.status {
+            case PGRES_SINGLE_TUPLE, PGRES_TUPLES_OK, PGRES_COMMAND_OK:
+                guard !isStopped, failed == nil, let found = result.first else { continue }
+                do throws(PostgresError) {
+                    if try row(found) { continue }
+                } catch {
+                    failed = error
+                }
+                // The rest is not wanted: without this the server would send all of it.
+                isStopped = true
+                cancelHandle?.cancel()
+            default:
+                let error = PostgresError(result, isConnectionLost: PQstatus(handle) != CONNECTION_OK)
+                let isOurs = isStopped && error.sqlState == "57014"
+                if !isOurs, failed == nil { failed = error }
+            }
+        }
+        if let failed { throw failed }
+        if PQstatus(handle) != CONNECTION_OK { throw failure() }
+    }
+
+    private func results(_ body: (PostgresResult) throws(PostgresError) -> Void) throws(PostgresError) {
+        var failed: PostgresError?
+        while let next = PQgetResult(handle) {
+            let result = PostgresResult(next)
+            switch result.status {
+            case PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_EMPTY_QUERY: try body(result)
+            default:
+                if failed == nil {
+                    failed = PostgresError(result, isConnectionLost: PQstatus(handle) != CONNECTION_OK)
+                }
+            }
+            if PQstatus(handle) != CONNECTION_OK { break }
+        }
+        if let failed { throw failed }
+        if PQstatus(handle) != CONNECTION_OK { throw failure() }
+    }
+}
+
+/// What a request to cancel is made from.
+///
+/// `@unchecked Sendable`: libpq allows it to be used from any thread, and it is never changed.
+final class PostgresCancel: @unchecked Sendable {
+    private let handle: OpaquePointer
+
+    init(_ handle: OpaquePointer) { self.handle = handle }
+
+    deinit { PQfreeCancel(handle) }
+
+    /// Asks the server to end what the connection is doing; returns once the server has taken the request. A request
+    /// that does not arrive changes nothing: the work then ends by itself.
+    func cancel() {
+        var message = [CChar](repeating: 0, count: 256)
+        _ = PQcancel(handle, &message, Int32(message.count))
+    }
+}

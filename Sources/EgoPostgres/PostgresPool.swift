@@ -1,0 +1,128 @@
+import EgoCore
+import Synchronization
+
+/// Connections that calls take in turn and give back.
+///
+/// A connection that was lost is made again by the call that meets it, with growing pauses, for as long as
+/// ``PostgresStoreOptions/reconnectTimeout``.
+final class PostgresPool: Sendable {
+    private struct State {
+        var idle: [PostgresWorker]
+        var waiters: [CheckedContinuation<PostgresWorker?, Never>] = []
+        var isClosed = false
+        /// Whether a connection was ever made; before that nothing is worth trying again.
+        var wasConnected = false
+    }
+
+    private let state: Mutex<State>
+    private let workers: [PostgresWorker]
+    private let reconnectTimeout: Duration
+
+    init(_ url: PostgresURL, _ options: PostgresStoreOptions) {
+        workers = (0..<options.connections).map { _ in PostgresWorker(url, options) }
+        state = Mutex(State(idle: workers.reversed()))
+        reconnectTimeout = options.reconnectTimeout
+    }
+
+    /// What a call wants when its connection is lost on the way.
+    enum Retry {
+        /// Run it again: it changes nothing.
+        case again
+        /// Fail: whether it was carried out is not known.
+        case never
+    }
+
+    /// Runs `body` with a connection.
+    func run<Value: Sendable>(
+        _ retry: Retry, _ body: @escaping @Sendable (PostgresConnection) throws(StoreError) -> Value
+    ) async throws(StoreError) -> Value {
+        var pause = Backoff(limit: reconnectTimeout)
+        while true {
+            if Task.isCancelled { throw StoreError(.cancelled, "the call was cancelled before it began") }
+            let worker = try await take()
+            let outcome = await worker.run(body)
+            give(back: worker)
+            switch outcome {
+            case .done(let value):
+                return value
+            case .failed(let error): throw error
+            case .notConnected(let error):
+                let failure = StoreError(error, during: "connect")
+                if !isWorthAnother(error) { throw failure }
+                try await pause.next(or: failure)
+            case .lost(let error):
+                if retry == .never {
+                    throw StoreError(
+                        .unavailable, "the connection was lost; whether the change was made is not known",
+                        cause: error.cause)
+                }
+                try await pause.next(or: error)
+            }
+        }
+    }
+
+    /// Notes that the database was reached: from now on a lost connection is worth waiting for.
+    func didConnect() { state.withLock { $0.wasConnected = true } }
+
+    private func isWorthAnother(_ error: PostgresError) -> Bool {
+        guard state.withLock({ $0.wasConnected }) else { return false }
+        return error.isConnectionLost
+    }
+
+    private func take() async throws(StoreError) -> PostgresWorker {
+        let worker = await withCheckedContinuation { (continuation: CheckedContinuation<PostgresWorker?, Never>) in
+            let (now, isClosed) = state.withLock { state -> (PostgresWorker?, Bool) in
+                if state.isClosed { return (nil, true) }
+                if let worker = state.idle.popLast() { return (worker, false) }
+                state.waiters.append(continuation)
+                return (nil, false)
+            }
+            if now != nil || isClosed { continuation.resume(returning: now) }
+        }
+        guard let worker else { throw StoreError(.closed, "the store is closed") }
+        return worker
+    }
+
+    private func give(back worker: PostgresWorker) {
+        let waiter = state.withLock { state -> CheckedContinuation<PostgresWorker?, Never>? in
+            if state.waiters.isEmpty {
+                state.idle.append(worker)
+                return nil
+            }
+            return state.waiters.removeFirst()
+        }
+        waiter?.resume(returning: worker)
+    }
+
+    /// Closes all connections, each when its call is done.
+    func close() async {
+        let waiters = state.withLock { state in
+            state.isClosed = true
+            defer { state.waiters = [] }
+            return state.waiters
+        }
+        for waiter in waiters { waiter.resume(returning: nil) }
+        for worker in workers { await worker.close() }
+    }
+}
+
+/// Pauses between attempts: from 20 ms, doubled each time up to 1 s, and shifted by chance so that clients that lost the
+/// same server do not all come back at once.
+struct Backoff {
+    private let deadline: ContinuousClock.Instant
+    private var milliseconds = 20
+
+    init(limit: Duration) { deadline = .now + limit }
+
+    /// Waits for the next attempt.
+    ///
+    /// - Throws: `error` when the time is over or the task was cancelled.
+    mutating func next(or error: StoreError) async throws(StoreError) {
+        if ContinuousClock.now >= deadline { throw error }
+        let pause = Duration.milliseconds(Int.random(in: milliseconds / 2...milliseconds))
+        milliseconds = min(milliseconds * 2, 1_000)
+        do { try await Task.sleep(for: pause) } catch {
+            throw StoreError(.cancelled, "the call was cancelled while the connection was lost")
+        }
+    }
+}

@@ -1,0 +1,51 @@
+import CPostgreSQL
+
+/// What a connection has found out about its server, and what it has to set there.
+struct PostgresSession {
+    /// Whether a proxy gives each transaction another session: nothing may be left behind in one then.
+    let isPooled: Bool
+    /// Whether the server takes no writes, because it is a replica.
+    let isReplica: Bool
+    /// The statement timeout in milliseconds; nil for the server's own.
+    let timeout: Int64?
+    /// Whether the server would acknowledge a commit before it is on disk, if this session did not ask for more.
+    let setsSynchronousCommit: Bool
+    /// Set once, after connecting.
+    let settings: [PostgresStatement]
+    /// Set at the beginning of every transaction.
+    let localSettings: [PostgresStatement]
+
+    private static let look = """
+        SELECT pg_backend_pid(), pg_is_in_recovery()::int, current_setting('synchronous_commit')
+        """
+
+    init(_ handle: OpaquePointer, options: PostgresStoreOptions) throws(PostgresError) {
+        guard let raw = PQexec(handle, Self.look) else {
+            throw PostgresError(connection: handle, isConnectionLost: true)
+        }
+        let result = PostgresResult(raw)
+        guard result.status == PGRES_TUPLES_OK, result.rowCount == 1 else {
+            throw PostgresError(result, isConnectionLost: PQstatus(handle) != CONNECTION_OK)
+        }
+        func text(_ column: Int32) -> String { String(cString: PQgetvalue(raw, 0, column)) }
+        // A proxy makes up a process number of its own for whoever connects to it.
+        let isPooled = options.isPooled ?? (Int32(text(0)) != PQbackendPID(handle))
+        self.isPooled = isPooled
+        isReplica = text(1) == "1"
+        timeout = options.statementTimeout.map { max(1, Int64($0 / .milliseconds(1))) }
+        var statements: [PostgresStatement] = []
+        func set(_ name: String, _ value: String) {
+            statements.append(
+                PostgresStatement("SELECT set_config($1, $2, $3)", [.text(name), .text(value), .bool(isPooled)]))
+        }
+        // An acknowledged append is durable, whatever this role or database is set to (law 3).
+        setsSynchronousCommit = text(2) == "off"
+        if setsSynchronousCommit { set("synchronous_commit", "on") }
+        if let timeout {
+            set("statement_timeout", String(timeout))
+            set("lock_timeout", String(timeout))
+        }
+        settings = isPooled ? [] : statements
+        localSettings = isPooled ? statements : []
+    }
+}

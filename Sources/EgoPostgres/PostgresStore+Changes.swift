@@ -1,0 +1,350 @@
+public import EgoCore
+
+extension PostgresStore {
+    public func commit(_ changes: [OperatorChange], under lease: Lease?) async throws(StoreError) -> [Int] {
+        try await write("change the store") { (connection) throws(StoreError) in
+            if let lease {
+                let isHeld = try connection.run("check lease") { () throws(PostgresError) in
+                    // Nobody takes it over before this transaction ends.
+                    try connection.first(
+                        "SELECT 1 FROM ego_leases WHERE name = $1 AND generation = $2 AND owner IS NOT NULL FOR UPDATE",
+                        [.text(lease.name), .integer(Int64(bitPattern: lease.generation))]
+                    ) { _ in true }
+                }
+                guard isHeld == true else { throw StoreError(.fenced, "the lease on \(lease.name) was lost") }
+            }
+            _ = try connection.run("change the store") { () throws(PostgresError) in
+                // Appends have looked at what these changes take away; they finish first, and new ones wait.
+                try connection.execute(changes.contains(where: \.takesAway) ? Self.lockExclusive : Self.lockShared.sql)
+            }
+            var counts: [Int] = []
+            for change in changes {
+                if case .addEvents(let events) = change {
+                    counts.append(try self.add(events, on: connection))
+                } else {
+                    counts.append(
+                        try connection.run("change the store") { () throws(PostgresError) in
+                            try self.make(change, on: connection)
+                        })
+                }
+            }
+            return counts
+        }
+    }
+
+    // MARK: Changes
+
+    private func make(_ change: OperatorChange, on connection: PostgresConnection) throws(PostgresError) -> Int {
+        switch change {
+        case .addEvents: return 0  // has errors of its own; see add(_:on:)
+        case .deleteEvents(let id, let number): return try delete(id, through: .sequence(number), on: connection)
+        case .retireEvents(let id, let number):
+            if try isHeld(id, on: connection) { return 0 }
+            let passed = try connection.first(Self.selectPassed, [.id(id), .sequence(number)]) { $0.integer(0) }
+            return try delete(id, through: .integer(passed ?? 0), on: connection)
+        case .retireSnapshots(let id, let number):
+            if try isHeld(id, on: connection) { return 0 }
+            return try connection.execute(Self.retireSnapshots, [.id(id), .sequence(number)])
+        case .deleteSnapshots(let id, let number):
+            return try connection.execute(
+                "DELETE FROM snapshots_store WHERE persistence_id = $1 AND sequence_number <= $2",
+                [.id(id), .sequence(number)])
+        case .saveSnapshot(let snapshot):
+            let statement = upsert(snapshot)
+            return try connection.execute(statement.sql, statement.parameters)
+        case .recordKind(let kind, let id):
+            return try connection.execute(Self.recordKind, [.id(id), .text(kind), shard(of: id)])
+        case .raiseFloor(let id, let number):
+            return try connection.execute(Self.raiseFloor, [.id(id), .sequence(number), shard(of: id)])
+        case .addState(let state): return try add(state, on: connection)
+        case .deleteState(let id):
+            return try connection.execute("DELETE FROM states_store WHERE persistence_id = $1", [.id(id)])
+        case .placeTombstone(let tombstone):
+            let id = PostgresValue.id(tombstone.persistenceID)
+            try connection.execute("DELETE FROM ego_commands WHERE persistence_id = $1", [id])
+            return try connection.execute(
+                """
+                INSERT INTO ego_tombstones (persistence_id, sequence_number, erased_at) VALUES ($1, $2, $3)
+                ON CONFLICT (persistence_id) DO NOTHING
+                """, [id, .sequence(tombstone.sequenceNumber), .time(tombstone.erasedAt)])
+        case .saveJob(let job): return try save(job, on: connection)
+        case .audit(let entry): return try append(entry, on: connection)
+        case .placeHold(let hold):
+            return try connection.execute(
+                """
+                INSERT INTO ego_holds (persistence_id, reason, placed_at) VALUES ($1, $2, $3)
+                ON CONFLICT (persistence_id) DO UPDATE SET reason = excluded.reason, placed_at = excluded.placed_at
+                """, [.id(hold.persistenceID), .text(hold.reason), .time(hold.placedAt)])
+        case .releaseHold(let id):
+            return try connection.execute("DELETE FROM ego_holds WHERE persistence_id = $1", [.id(id)])
+        case .orderOlderEvents(let limit): return try connection.orderOlderEvents(limit: limit)
+        }
+    }
+
+    private func shard(of id: PersistenceID) -> PostgresValue { .shard(Shard(of: id, count: shardCount)) }
+
+    private func isHeld(_ id: PersistenceID, on connection: PostgresConnection) throws(PostgresError) -> Bool {
+        try connection.first("SELECT 1 FROM ego_holds WHERE persistence_id = $1", [.id(id)]) { _ in true } ?? false
+    }
+
+    // MARK: Deleting
+
+    /// The last event up to a number that every projection of the shard has passed, ours and those of eGo for Go.
+    private static let selectPassed = """
+        SELECT max(v.sequence_number) FROM events_store v
+        WHERE v.persistence_id = $1 AND v.sequence_number <= $2
+            AND NOT EXISTS (SELECT 1 FROM ego_offsets o WHERE o.shard = v.shard_number
+                AND (o.transaction_id, o.position) < (v.transaction_id, v.position))
+            AND NOT EXISTS (SELECT 1 FROM offsets_store o WHERE o.shard_number = v.shard_number
+                AND o.current_offset < v."timestamp")
+        """
+    private static let retireSnapshots = """
+        DELETE FROM snapshots_store s WHERE s.persistence_id = $1 AND s.sequence_number <= $2
+            AND NOT (EXISTS (SELECT 1 FROM ego_entities WHERE persistence_id = $1 AND floor > 0)
+                AND s.sequence_number = (SELECT max(sequence_number) FROM snapshots_store WHERE persistence_id = $1))
+        """
+    private static let deleteEvents = """
+        WITH deleted AS (
+            DELETE FROM events_store WHERE persistence_id = $1 AND sequence_number <= $2
+            RETURNING transaction_id, position
+        )
+        SELECT count(*) OVER (), transaction_id, position FROM deleted
+        ORDER BY transaction_id DESC NULLS LAST, position DESC LIMIT 1
+        """
+    /// The head is kept only where the journal's last event goes: the row would else be one that every deletion waits for.
+    private static let keepHead = """
+        UPDATE ego_trimmed SET transaction_id = $1, position = $2
+        WHERE (transaction_id, position) < ($1, $2)
+            AND NOT EXISTS (SELECT 1 FROM events_store WHERE (transaction_id, position) > ($1, $2))
+        """
+    private static let selectLast = """
+        SELECT greatest((SELECT max(sequence_number) FROM events_store WHERE persistence_id = $1),
+            (SELECT floor FROM ego_entities WHERE persistence_id = $1), 0)
+        """
+    private static let setFloor = """
+        INSERT INTO ego_entities AS e (persistence_id, shard, floor) VALUES ($1, $3, $2)
+        ON CONFLICT (persistence_id) DO UPDATE SET floor = greatest(e.floor, excluded.floor)
+        """
+
+    private func delete(
+        _ id: PersistenceID, through number: PostgresValue, on connection: PostgresConnection
+    ) throws(PostgresError) -> Int {
+        guard case .integer(let wanted) = number else { return 0 }
+        let last = try connection.first(Self.selectLast, [.id(id)]) { $0.integer(0) } ?? 0
+        let through = min(wanted, last)
+        if through <= 0 { return 0 }
+        let deleted = try connection.first(Self.deleteEvents, [.id(id), .integer(through)]) { row in
+            (
+                count: Int(row.integer(0)), transaction: row.isNull(1) ? nil : row.transactionID(1),
+                position: row.integer(2)
+            )
+        }
+        if let deleted, let transaction = deleted.transaction {
+            try connection.execute(Self.keepHead, [.transactionID(transaction), .integer(deleted.position)])
+        }
+        try connection.execute(Self.setFloor, [.id(id), .integer(through), shard(of: id)])
+        return deleted?.count ?? 0
+    }
+
+    // MARK: Adding
+
+    private static let recordKind = """
+        INSERT INTO ego_entities AS e (persistence_id, kind, shard) VALUES ($1, $2, $3)
+        ON CONFLICT (persistence_id) DO UPDATE SET kind = excluded.kind WHERE e.kind IS NULL
+        """
+    private static let raiseFloor = """
+        INSERT INTO ego_entities AS e (persistence_id, floor, shard)
+        SELECT $1, $2, $3
+        WHERE NOT EXISTS (SELECT 1 FROM events_store WHERE persistence_id = $1)
+            AND NOT EXISTS (SELECT 1 FROM ego_tombstones WHERE persistence_id = $1)
+        ON CONFLICT (persistence_id) DO UPDATE SET floor = excluded.floor WHERE e.floor < excluded.floor
+        """
+    private static let selectEntities = """
+        SELECT u.id, greatest(newest.sequence_number, known.floor, 0), erased.sequence_number IS NOT NULL,
+            coalesce(newest.shard_number, known.shard)
+        FROM unnest($1::text[]) AS u(id)
+        LEFT JOIN LATERAL (SELECT sequence_number, shard_number FROM events_store
+            WHERE persistence_id = u.id ORDER BY sequence_number DESC LIMIT 1) newest ON true
+        LEFT JOIN LATERAL (SELECT floor, shard FROM ego_entities WHERE persistence_id = u.id LIMIT 1) known ON true
+        LEFT JOIN LATERAL (SELECT sequence_number FROM ego_tombstones WHERE persistence_id = u.id LIMIT 1) erased ON true
+        """
+    private static let insertEvents = """
+        INSERT INTO events_store (persistence_id, sequence_number, event_payload, event_manifest, "timestamp",
+            shard_number, encryption_key_id, is_encrypted, metadata, unknown_fields, is_deleted)
+        SELECT e.id, v.number, v.payload, v.manifest, v.time, e.shard, v.key_id, v.is_encrypted, v.metadata,
+            v.unknown_fields, v.is_deleted
+        FROM unnest($3::int8[], $4::int8[], $5::int8[], $6::text[], $7::bytea[], $8::text[], $9::bool[], $10::bytea[],
+            $11::bytea[], $12::bool[]) WITH ORDINALITY
+            AS v(entity, number, time, manifest, payload, key_id, is_encrypted, metadata, unknown_fields, is_deleted, n)
+        JOIN unnest($1::text[], $2::int8[]) WITH ORDINALITY AS e(id, shard, n) ON e.n = v.entity
+        ORDER BY v.n
+        """
+    private static let insertEntities = """
+        INSERT INTO ego_entities AS e (persistence_id, shard, floor)
+        SELECT * FROM unnest($1::text[], $2::int8[], $3::int8[])
+        ON CONFLICT (persistence_id) DO UPDATE SET floor = greatest(e.floor, excluded.floor)
+        """
+    private static let upsertCommands = """
+        INSERT INTO ego_commands AS k (persistence_id, command_id, before, after)
+        SELECT id, command_id, min(before), max(after)
+        FROM unnest($1::text[], $2::text[], $3::int8[], $4::int8[]) AS c(id, command_id, before, after) GROUP BY 1, 2
+        ON CONFLICT (persistence_id, command_id) DO UPDATE SET after = greatest(k.after, excluded.after)
+        """
+
+    private struct Target {
+        var number: Int64
+        var last: Int64
+        var shard: Int64
+        var floor: Int64?
+    }
+
+    /// Adds events as they are, in three statements.
+    private func add(_ events: [PersistedEvent], on connection: PostgresConnection) throws(StoreError) -> Int {
+        if events.isEmpty { return 0 }
+        let ids = Set(events.map(\.persistenceID)).sorted()
+        let rows = try connection.run("add events") { () throws(PostgresError) in
+            try connection.rows(PostgresStatement(Self.selectEntities, [.texts(ids.map(\.rawValue))]))
+        }
+        var targets: [PersistenceID: Target] = [:]
+        var order: [PersistenceID] = []
+        for row in rows where !row.bool(2) {
+            let id = PersistenceID(stored: row.text(0))
+            order.append(id)
+            targets[id] = Target(
+                number: Int64(order.count), last: row.integer(1),
+                shard: row.optionalInteger(3) ?? Int64(Shard(of: id, count: shardCount).rawValue))
+        }
+        var columns = EventColumns()
+        var areDeleted: [Bool] = []
+        var commands = CommandColumns()
+        for event in events {
+            guard let target = targets[event.persistenceID] else { continue }  // erased
+            if event.sequenceNumber > .largestAdded { throw .outOfRange(event) }
+            let number = Int64(clamping: event.sequenceNumber.rawValue)
+            let isFirst = target.last == 0 && number > 1
+            guard isFirst || number == target.last + 1 else {
+                throw StoreError(.conflict, event, after: SequenceNumber(UInt64(target.last)))
+            }
+            if isFirst { targets[event.persistenceID]?.floor = number - 1 }
+            targets[event.persistenceID]?.last = number
+            columns.add(
+                entity: target.number, number: event.sequenceNumber, time: clock.stored(event.timestamp),
+                manifest: event.manifest, payload: event.payload, key: event.encryptionKeyID,
+                isEncrypted: event.isEncrypted, metadata: event.metadata.encoded, unknownFields: event.unknownFields)
+            areDeleted.append(event.isDeleted)
+            if let commandID = event.metadata.commandID {
+                commands.add(event.persistenceID, commandID, SequenceNumber(UInt64(number - 1)), event.sequenceNumber)
+            }
+        }
+        let found = order.map { targets[$0] }
+        let names = PostgresValue.texts(order.map(\.rawValue))
+        let shards = PostgresValue.integers(found.map { $0?.shard ?? 0 })
+        let statements = [
+            PostgresStatement(Self.insertEvents, [names, shards] + columns.values + [.bools(areDeleted)]),
+            PostgresStatement(Self.insertEntities, [names, shards, .integers(found.map { $0?.floor ?? 0 })]),
+            PostgresStatement(Self.upsertCommands, commands.values),
+        ]
+        return try connection.run("add events") { () throws(PostgresError) in
+            try connection.batch(statements)[0].changedRows
+        }
+    }
+
+    private func add(_ state: StoredState, on connection: PostgresConnection) throws(PostgresError) -> Int {
+        let id = state.persistenceID
+        let added = try connection.execute(
+            """
+            INSERT INTO states_store (persistence_id, version_number, state_payload, state_manifest, "timestamp",
+                shard_number, metadata)
+            SELECT $1, $2, $3, $4, $5, $6, $7
+            WHERE NOT EXISTS (SELECT 1 FROM ego_tombstones WHERE persistence_id = $1)
+            ON CONFLICT (persistence_id) DO NOTHING
+            """,
+            [
+                .id(id), .sequence(state.version), .bytes(state.payload), .text(state.manifest),
+                .integer(clock.stored(state.timestamp)), shard(of: id), .bytes(orNull: state.metadata.encoded),
+            ])
+        if added == 1, let commandID = state.metadata.commandID {
+            var commands = CommandColumns()
+            commands.add(id, commandID, SequenceNumber(max(state.version.rawValue, 1) - 1), state.version)
+            try connection.execute(Self.upsertCommands, commands.values)
+        }
+        return added
+    }
+
+    // MARK: Operators' records
+
+    private func save(_ job: Job, on connection: PostgresConnection) throws(PostgresError) -> Int {
+        try connection.execute(
+            """
+            INSERT INTO ego_jobs (id, kind, state, arguments, checkpoint, created_at, updated_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7)
+            ON CONFLICT (id) DO UPDATE SET state = excluded.state, checkpoint = excluded.checkpoint,
+                updated_at = excluded.updated_at
+            """,
+            [
+                .text(job.id), .text(job.kind), .text(job.state.rawValue), .text(job.arguments),
+                .text(job.checkpoint), .time(job.createdAt), .time(job.updatedAt),
+            ])
+    }
+
+    private func append(_ entry: AuditEntry, on connection: PostgresConnection) throws(PostgresError) -> Int {
+        // One at a time: each record holds the hash of the one before. Readers are not held up.
+        try connection.execute("LOCK TABLE ego_audit IN EXCLUSIVE MODE")
+        let last = try connection.first("SELECT number, hash FROM ego_audit ORDER BY number DESC LIMIT 1") {
+            (UInt64(bitPattern: $0.integer(0)), $0.text(1))
+        }
+        let record = AuditRecord(
+            number: (last?.0 ?? 0) + 1, entry: entry, previousHash: last?.1 ?? AuditRecord.firstPreviousHash)
+        return try connection.execute(
+            """
+            INSERT INTO ego_audit (number, "timestamp", actor, action, arguments, reason, result, previous_hash, hash)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+            """,
+            [
+                .integer(Int64(bitPattern: record.number)), .time(entry.timestamp), .text(entry.actor),
+                .text(entry.action), .text(entry.arguments), .text(entry.reason), .text(entry.result),
+                .text(record.previousHash), .text(record.hash),
+            ])
+    }
+}
+
+extension OperatorChange {
+    /// Whether an append that has looked at the entity must not commit after this.
+    fileprivate var takesAway: Bool {
+        switch self {
+        case .placeTombstone, .raiseFloor, .addState, .addEvents: true
+        default: false
+        }
+    }
+}
+
+extension PostgresConnection {
+    private static let selectNextOlder = "SELECT value::bigint FROM ego_metadata WHERE key = 'ordered_through'"
+    private static let orderOlder = """
+        UPDATE events_store e SET transaction_id = '0', position = o.number
+        FROM ego_older o
+        WHERE o.number > $1 AND o.number <= $1 + $2
+            AND e.persistence_id = o.persistence_id AND e.sequence_number = o.sequence_number
+            AND e.transaction_id IS NULL
+        """
+    private static let saveOlder = """
+        INSERT INTO ego_metadata (key, value) VALUES ('ordered_through', $1)
+        ON CONFLICT (key) DO UPDATE SET value = excluded.value
+        """
+    private static let selectLastOlder = "SELECT coalesce(max(number), 0) FROM ego_older"
+
+    /// Gives the next of the older rows their place; the list of them is made when the database is adopted.
+    ///
+    /// - Returns: how many rows of the list were gone through; some of them may have been deleted meanwhile.
+    func orderOlderEvents(limit: Int) throws(PostgresError) -> Int {
+        let isListed = try first("SELECT to_regclass('ego_older') IS NOT NULL") { $0.bool(0) } ?? false
+        if !isListed { return 0 }
+        let from = try first(Self.selectNextOlder) { $0.integer(0) } ?? 0
+        let last = try first(Self.selectLastOlder) { $0.integer(0) } ?? 0
+        let through = min(from + Int64(limit), last)
+        if through <= from { return 0 }
+        try execute(Self.orderOlder, [.integer(from), .integer(through - from)])
+        try execute(Self.saveOlder, [.text(String(through))])
+        return Int(through - from)
+    }
+}

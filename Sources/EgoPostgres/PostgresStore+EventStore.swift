@@ -1,0 +1,214 @@
+public import EgoCore
+
+extension PostgresStore {
+    // MARK: Streams
+
+    public func stream(of id: PersistenceID) async throws(StoreError) -> StreamInfo? {
+        let sql = layout.statement(
+            [],
+            """
+            SELECT x.floor, x.kind, t.sequence_number,
+                (SELECT v.sequence_number FROM events_store v WHERE v.persistence_id = i.id
+                    ORDER BY v.sequence_number DESC LIMIT 1),
+                x.persistence_id IS NOT NULL
+            FROM (SELECT $1::text AS id) i
+            LEFT JOIN ego_entities x ON x.persistence_id = i.id LEFT JOIN ego_tombstones t ON t.persistence_id = i.id
+            """)
+        return try await read("read entity") { (connection) throws(PostgresError) in
+            try connection.first(sql, [.id(id)]) { row -> StreamInfo? in
+                if row.isNull(2), row.isNull(3), !row.bool(4) { return nil }
+                return StreamInfo(
+                    last: SequenceNumber(UInt64(max(row.integer(0), row.integer(2), row.integer(3)))),
+                    floor: SequenceNumber(UInt64(row.integer(0))), kind: row.optionalText(1), isErased: !row.isNull(2))
+            } ?? nil
+        }
+    }
+
+    public func events(
+        of id: PersistenceID, from first: SequenceNumber, through last: SequenceNumber, limit: PageLimit
+    ) async throws(StoreError) -> [PersistedEvent] {
+        let sql = layout.statement(
+            [],
+            """
+            SELECT \(layout.eventColumns) FROM events_store v
+            WHERE v.persistence_id = $1 AND v.sequence_number BETWEEN $2 AND $3
+            ORDER BY v.sequence_number LIMIT $4
+            """)
+        let clock = clock
+        return try await read("read events") { (connection) throws(PostgresError) in
+            var events: [PersistedEvent] = []
+            var bytes = 0
+            try connection.query(
+                sql, [.id(id), .sequence(first), .sequence(last), .integer(Int64(limit.rows))]
+            ) { (row) throws(PostgresError) in
+                let event = row.event(of: id, clock)
+                bytes += event.payload.count
+                events.append(event)
+                return bytes < limit.bytes
+            }
+            return events
+        }
+    }
+
+    // MARK: The journal
+
+    public func journal(
+        after offset: Offset, shard: Shard?, limit: PageLimit
+    ) async throws(StoreError) -> JournalPage {
+        if !layout.isAdopted { return try await journalByTime(after: offset, shard: shard, limit: limit) }
+        let sql = """
+            SELECT \(layout.eventColumns) FROM events_store v
+            WHERE (v.transaction_id, v.position) > ($1, $2)
+                AND v.transaction_id < pg_snapshot_xmin(pg_current_snapshot())
+                \(shard == nil ? "" : "AND v.shard_number = $4")
+            ORDER BY v.transaction_id, v.position LIMIT $3
+            """
+        var parameters: [PostgresValue] = [
+            .transactionID(offset.transactionID), .integer(offset.position.rawValue), .integer(Int64(limit.rows)),
+        ]
+        if let shard { parameters.append(.shard(shard)) }
+        let statement = PostgresStatement(sql, parameters)
+        let clock = clock
+        return try await read("read the journal") { (connection) throws(PostgresError) in
+            // The head first: what is below it now is below it in the page too, so nothing is stepped over.
+            let head = try connection.head()
+            return try connection.page(statement, after: offset, head: head, limit: limit, clock)
+        }
+    }
+
+    public func head() async throws(StoreError) -> Offset {
+        if !layout.isAdopted { return try await headByTime() }
+        return try await read("read the head") { (connection) throws(PostgresError) in try connection.head() }
+    }
+
+    public func command(
+        _ commandID: CommandID, of id: PersistenceID
+    ) async throws(StoreError) -> CommandRecord? {
+        if !layout.isAdopted { return nil }
+        return try await read("read command") { (connection) throws(PostgresError) in
+            try connection.first(
+                "SELECT before, after FROM ego_commands WHERE persistence_id = $1 AND command_id = $2",
+                [.id(id), .text(commandID.rawValue)]
+            ) { row in
+                CommandRecord(
+                    commandID: commandID, before: SequenceNumber(UInt64(row.integer(0))),
+                    after: SequenceNumber(UInt64(row.integer(1))))
+            }
+        }
+    }
+
+    // MARK: A journal that has no order of its own
+
+    /// Where a database was not adopted, an offset is a timestamp, as it is stored, and a number among the events of that
+    /// timestamp. This is for looking: an event that is committed late, with an earlier timestamp, is not seen by a reader
+    /// who has passed it (law 2 holds from adoption on).
+    private func journalByTime(
+        after offset: Offset, shard: Shard?, limit: PageLimit
+    ) async throws(StoreError) -> JournalPage {
+        let sql = layout.statement(
+            [],
+            """
+            SELECT \(layout.eventColumns) FROM events_store v
+            WHERE v."timestamp" >= $1 \(shard == nil ? "" : "AND v.shard_number = $4")
+            ORDER BY v."timestamp", v.persistence_id, v.sequence_number OFFSET $2 LIMIT $3
+            """)
+        let time = Int64(clamping: offset.transactionID)
+        var parameters: [PostgresValue] = [
+            .integer(offset == .start ? .min : time), .integer(offset.position.rawValue), .integer(Int64(limit.rows)),
+        ]
+        if let shard { parameters.append(.shard(shard)) }
+        let statement = PostgresStatement(sql, parameters)
+        let clock = clock
+        return try await read("read the journal") { (connection) throws(PostgresError) in
+            var numbering = TimeNumbering(offset)
+            return try connection.page(statement, after: offset, head: nil, limit: limit, clock) { event, stored in
+                event.offset = numbering.next(stored)
+            }
+        }
+    }
+
+    /// Numbers events of equal timestamps.
+    private struct TimeNumbering {
+        private var time: UInt64
+        private var number: Int64
+
+        init(_ offset: Offset) { (time, number) = (offset.transactionID, offset.position.rawValue) }
+
+        mutating func next(_ stored: Int64) -> Offset {
+            let stored = UInt64(clamping: stored)
+            number = stored == time ? number + 1 : 1
+            time = stored
+            return Offset(transactionID: time, position: Position(number))
+        }
+    }
+
+    private func headByTime() async throws(StoreError) -> Offset {
+        let sql = """
+            SELECT "timestamp", count(*) FROM events_store
+            WHERE "timestamp" = (SELECT max("timestamp") FROM events_store) GROUP BY 1
+            """
+        return try await read("read the head") { (connection) throws(PostgresError) in
+            try connection.first(sql) { row in
+                Offset(transactionID: UInt64(clamping: row.integer(0)), position: Position(row.integer(1)))
+            } ?? .start
+        }
+    }
+}
+
+extension PostgresConnection {
+    /// The last place that a reader may see, also of a record that was deleted since.
+    private static let selectHead = """
+        SELECT transaction_id, position FROM (
+            (SELECT transaction_id, position FROM events_store
+                WHERE transaction_id < pg_snapshot_xmin(pg_current_snapshot())
+                ORDER BY transaction_id DESC, position DESC LIMIT 1)
+            UNION ALL
+            SELECT transaction_id, position FROM ego_trimmed
+        ) places ORDER BY transaction_id DESC, position DESC LIMIT 1
+        """
+
+    func head() throws(PostgresError) -> Offset {
+        try first(Self.selectHead) { row in
+            Offset(transactionID: row.transactionID(0), position: Position(row.integer(1)))
+        } ?? .start
+    }
+
+    /// Reads one page of a journal.
+    ///
+    /// - Parameter head: what a page that is not full reaches at least; nil where the page's last event is the end.
+    func page(
+        _ statement: PostgresStatement, after offset: Offset, head: Offset?, limit: PageLimit, _ clock: StoredClock,
+        adjust: (inout PersistedEvent, _ stored: Int64) -> Void = { _, _ in }
+    ) throws(PostgresError) -> JournalPage {
+        var events: [PersistedEvent] = []
+        var bytes = 0
+        var isFull = false
+        try query(statement.sql, statement.parameters) { (row) throws(PostgresError) in
+            var event = row.event(of: PersistenceID(stored: row.text(2)), clock)
+            adjust(&event, row.integer(4))
+            bytes += event.payload.count
+            events.append(event)
+            isFull = bytes >= limit.bytes || events.count == limit.rows
+            return bytes < limit.bytes
+        }
+        let last = events.last?.offset ?? offset
+        let next = isFull ? last : max(head ?? last, last)
+        return JournalPage(events: events, next: next, reachedHead: !isFull || (head.map { next >= $0 } ?? false))
+    }
+}
+
+extension PostgresRow {
+    /// Reads the columns of ``PostgresLayout/eventColumns``.
+    func event(of id: PersistenceID, _ clock: StoredClock) -> PersistedEvent {
+        // What this program wrote decodes; metadata that somebody damaged is shown as none rather than hiding the event.
+        let metadata = isNull(10) ? .none : (try? EventMetadata(encoded: bytes(10))) ?? .none
+        var unknownFields = bytes(11)
+        if !isNull(12) { unknownFields += PersistedEvent.unknownFields(serializedInlineState: bytes(12)) }
+        return PersistedEvent(
+            persistenceID: id, sequenceNumber: SequenceNumber(UInt64(bitPattern: integer(3))),
+            offset: isNull(0) ? .start : Offset(transactionID: transactionID(0), position: Position(integer(1))),
+            timestamp: clock.moment(integer(4)), shard: Shard(UInt64(bitPattern: integer(5))),
+            manifest: text(6), payload: bytes(13), encryptionKeyID: text(9), isEncrypted: bool(7), isDeleted: bool(8),
+            metadata: metadata, unknownFields: unknownFields)
+    }
+}
