@@ -33,7 +33,7 @@ let package = Package(
         .target(
             name: "EgoCommands",
             dependencies: [
-                "CommandLineKit", "Ego", "EgoCore", "EgoOperations", "EgoSQLite", .logging, .protobuf,
+                "CommandLineKit", "Ego", "EgoCore", "EgoOperations", "EgoPostgres", "EgoSQLite", .logging, .protobuf,
             ]),
         .target(name: "BankDomain", dependencies: ["EgoCore", "EgoOperations", .protobuf]),
         .executableTarget(name: "ego", dependencies: ["BankDomain", "EgoCommands"]),
@@ -55,6 +55,12 @@ let package = Package(
         .testTarget(
             name: "EgoSQLiteTests",
             dependencies: ["BankDomain", "CSQLite", "EgoCore", "EgoSQLite", "EgoTestKit", "StoreExerciser"]),
+        .testTarget(
+            name: "EgoPostgresTests",
+            dependencies: [
+                "BankDomain", "Ego", "EgoCore", "EgoOperations", "EgoPostgres", "PostgresServer",
+                "StoreExerciser", .protobuf,
+            ]),
         .testTarget(
             name: "EgoOperationsTests",
             dependencies: [

@@ -2,6 +2,7 @@ import CommandLineKit
 import Ego
 import EgoCore
 import EgoOperations
+import EgoPostgres
 import EgoSQLite
 import Logging
 
@@ -23,6 +24,8 @@ struct CommandContext: Sendable {
     /// The whole command line, without the program's name.
     let arguments: [String]
     let domain: Domain
+    /// The same with the keys of `--keys`. It only reads: what is written for an encrypted entity has to be encrypted too.
+    let readingDomain: Domain
     let sample: (any SampleData)?
     let time: any TimeSource
     let confirmation: Confirmation
@@ -32,7 +35,8 @@ struct CommandContext: Sendable {
     func with(_ global: GlobalOptions) -> CommandContext {
         CommandContext(
             console: console, global: global, configuration: configuration, configurationProblem: configurationProblem,
-            givenFlags: givenFlags, arguments: arguments, domain: domain, sample: sample, time: time,
+            givenFlags: givenFlags, arguments: arguments, domain: domain, readingDomain: readingDomain, sample: sample,
+            time: time,
             confirmation: confirmation, table: table)
     }
 
@@ -75,11 +79,12 @@ struct CommandContext: Sendable {
         let location = try location
         switch location {
         case .sqlite(let path): store = try await SQLiteStore(path: path, options: sqliteOptions(readOnly: readOnly))
+        case .postgres(let url): store = try await PostgresStore(url: url, options: postgresOptions(readOnly: readOnly))
         }
         log.debug(
             "store opened",
             metadata: [
-                "store": "\(location.kind):\(location.description)", "read_only": "\(readOnly)",
+                "store": "\(location.text)", "read_only": "\(readOnly)",
                 "ms": "\((ContinuousClock.now - start) / .milliseconds(1))",
             ])
         return store
@@ -97,6 +102,11 @@ struct CommandContext: Sendable {
         SQLiteStoreOptions(
             readOnly: readOnly, busyTimeout: global.timeout.map { .nanoseconds($0) } ?? .seconds(5), readers: 1,
             cacheBytes: 12 << 20)
+    }
+
+    func postgresOptions(readOnly: Bool) -> PostgresStoreOptions {
+        PostgresStoreOptions(
+            readOnly: readOnly, connections: 2, statementTimeout: global.timeout.map { .nanoseconds($0) })
     }
 
     /// An engine for a command or two.

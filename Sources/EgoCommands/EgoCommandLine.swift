@@ -70,7 +70,7 @@ public struct EgoCommandLine: Sendable {
             let context = CommandContext(
                 console: console, global: invocation.global, configuration: configuration,
                 configurationProblem: problem, givenFlags: givenFlags, arguments: arguments,
-                domain: domain, sample: sample, time: time,
+                domain: domain, readingDomain: try Self.readingDomain(domain, invocation), sample: sample, time: time,
                 confirmation: Confirmation(console, invocation.global), table: { self.table })
             render = renderOptions(context)
             if let binary = invocation.global.domain, !binary.isEmpty, Self.trusts(configuration, line) {
@@ -94,6 +94,14 @@ public struct EgoCommandLine: Sendable {
         } catch {
             return report(error, schema, render, console, isVerbose: isVerbose)
         }
+    }
+
+    /// The domain with the keys that were named; help needs none.
+    private static func readingDomain(
+        _ domain: Domain, _ invocation: Invocation<GlobalOptions, CommandContext>
+    ) throws -> Domain {
+        guard invocation.help == nil, let keys = invocation.global.keys else { return domain }
+        return domain.decrypting(with: try KeyFile(keys).decryptor)
     }
 
     /// The options before any flag, and what is wrong with the configuration where that does not matter.

@@ -2,6 +2,7 @@ import CommandLineKit
 import Ego
 import EgoCore
 import EgoOperations
+import EgoPostgres
 
 #if canImport(Glibc)
     import Glibc
@@ -51,19 +52,44 @@ extension CommandFailure {
             }
         let hint: String? =
             switch error.code {
+            case .unavailable: Self.connectionHint(error)
+            case .permission: Self.permissionHint(error)
             case .notFound: "ego init creates one; --store names another"
-            case .notAStore: "--store names another file; ego init adds a store to a SQLite database that has none"
+            case .notAStore where error.cause == nil:
+                "--store names another; ego init adds a store to a database that has none"
             case .notInitialized: "ego init brings it up to date"
             case .newerSchema: "use the version of ego that wrote it, or a newer one"
             case .leaseHeld: "wait until it is done, or look at it with ego jobs; nothing was changed"
             case .conflict: "somebody else wrote it meanwhile; nothing was changed, try again"
             case .busy: "nothing was changed; try again, or wait longer with --timeout"
+            case .timedOut: "nothing was changed by this step; try again with a longer --timeout"
             case .full: "nothing of this was written; free some space and try again"
             default: nil
             }
         self.init(code, "store", error.message, hint: hint)
         let causes = [error.cause].compactMap(\.self) + error.secondary
         if !causes.isEmpty { detail = causes.map { "\($0)" }.joined(separator: "; ") }
+    }
+
+    /// What to do when a server cannot be reached, by what it said.
+    private static func connectionHint(_ error: StoreError) -> String? {
+        guard let cause = error.cause as? PostgresError else { return nil }
+        switch cause.sqlState {
+        case "": break
+        case "3D000": return "the database has to be made first: createdb NAME"
+        case "28P01", "28000": return passwordHint
+        case "53300": return "the server has no connection left for this user; try again later"
+        default: return "try again; the server's log says more"
+        }
+        if cause.message.contains("password") { return passwordHint }
+        return cause.isConnectionLost ? "is the server running, and is that where it listens? ego doctor looks" : nil
+    }
+
+    private static let passwordHint =
+        "the password comes from PGPASSWORD, PGPASSFILE (~/.pgpass) or a service file; the user from the URL or PGUSER"
+
+    private static func permissionHint(_ error: StoreError) -> String? {
+        error.cause is PostgresError ? "grant it to this role, or use another: ego doctor lists what is missing" : nil
     }
 
     private init(file error: FileError) {

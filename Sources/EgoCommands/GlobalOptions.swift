@@ -27,6 +27,9 @@ struct GlobalOptions: Sendable {
     var timeout: Int64?
     var isDryRun = false
     var isReadOnly = false
+    /// The file of the encryption keys.
+    var keys: String?
+    var isDecrypting = false
     /// How many events a page has.
     var page = 5_000
 
@@ -48,7 +51,8 @@ struct GlobalOptions: Sendable {
 
     static let flags: [Flag<GlobalOptions>] = [
         Flag(
-            "store", arity: .value(placeholder: "URL", completion: .file), summary: "the store, as sqlite:PATH"
+            "store", arity: .value(placeholder: "URL", completion: .file),
+            summary: "the store, as sqlite:PATH or postgres://HOST/DATABASE"
         ) { (value, options) in options.store = value.text },
         Flag(
             "context", short: "C", arity: .value(placeholder: "NAME", completion: .dynamic("context")),
@@ -131,6 +135,13 @@ struct GlobalOptions: Sendable {
             (value, options) in options.isReadOnly = value.isOn
         },
         Flag(
+            "keys", arity: .value(placeholder: "LOCATION", completion: .file),
+            summary: "where encryption keys are: file:PATH, JSON with key IDs and hexadecimal keys"
+        ) { (value, options) in options.keys = value.text },
+        Flag("decrypt", arity: .toggle(negated: false), summary: "show payloads of encrypted entities in the clear") {
+            (value, options) in options.isDecrypting = value.isOn
+        },
+        Flag(
             "page", arity: .value(placeholder: "N", completion: .none), summary: "events read at a time, 1 to 5000"
         ) { (value, options) throws(UsageError) in
             options.page = try integer(value.text, in: 1...5_000)
@@ -162,6 +173,8 @@ extension GlobalOptions {
         case "no-input": String(hasNoInput)
         case "reason": reason.isEmpty ? nil : reason
         case "read-only": String(isReadOnly)
+        case "keys": keys
+        case "decrypt": String(isDecrypting)
         case "page": String(page)
         case ConfigurationFile.protected: String(isProtected)
         default: nil

@@ -6,6 +6,7 @@ extension OutputSchema {
         "ego.init/1",
         [
             OutputField("store", .text), OutputField("schema_version", .count), OutputField("action", .text),
+            OutputField("changes", .list(.text), "what that takes, a sentence each"),
             OutputField("pending", .bool, "whether there is work that was not done"),
         ])
 

@@ -10,7 +10,13 @@ import SwiftProtobuf
 
 /// How messages and stored payloads are shown.
 struct PayloadView: Sendable {
-    let messages: MessageRegistry
+    private let domain: Domain
+    private let isDecrypting: Bool
+
+    init(_ context: CommandContext) {
+        domain = context.readingDomain
+        isDecrypting = context.global.isDecrypting
+    }
 
     /// A message as protobuf JSON with `@type`.
     static func json(_ message: any Message) throws -> OutputValue {
@@ -19,6 +25,17 @@ struct PayloadView: Sendable {
             json: try message.jsonString())
     }
 
+    /// The same for a message out of a history in which something is encrypted with a key.
+    func json(_ message: any Message, key: String?) throws -> OutputValue {
+        if let key, hides(key) { return Self.hidden(key) }
+        return try Self.json(message)
+    }
+
+    /// Whether what is encrypted with this key is not shown.
+    func hides(_ key: String?) -> Bool { key != nil && !isDecrypting }
+
+    private static func hidden(_ key: String) -> OutputValue { .text("<encrypted key=\(key)>") }
+
     /// What is stored with an event: its type, and its payload as far as it can be read.
     func stored(_ event: PersistedEvent) -> (type: OutputValue, payload: OutputValue) {
         let payload: AnyPayload
@@ -26,9 +43,18 @@ struct PayloadView: Sendable {
             return (.null, opaque(nil, event.payload))
         }
         let type = OutputValue.text(payload.typeName)
-        if event.isEncrypted { return (type, .text("<encrypted key=\(event.encryptionKeyID)>")) }
-        if let message = try? messages.decode(payload), let json = try? Self.json(message) { return (type, json) }
-        return (type, opaque(payload.typeURL, payload.value))
+        if event.isEncrypted {
+            guard isDecrypting, let clear = try? domain.reader.clear(event) else {
+                return (type, Self.hidden(event.encryptionKeyID))
+            }
+            return (type, shown(clear))
+        }
+        return (type, shown(payload))
+    }
+
+    private func shown(_ payload: AnyPayload) -> OutputValue {
+        if let message = try? domain.messages.decode(payload), let json = try? Self.json(message) { return json }
+        return opaque(payload.typeURL, payload.value)
     }
 
     private func opaque(_ typeURL: String?, _ bytes: [UInt8]) -> OutputValue {

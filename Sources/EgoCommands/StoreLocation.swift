@@ -1,13 +1,17 @@
 import CommandLineKit
+import EgoCore
+import EgoPostgres
 
 /// Where a store is, as `--store` names it.
 enum StoreLocation: Sendable, Hashable {
     /// A SQLite file.
     case sqlite(path: String)
+    /// A PostgreSQL database.
+    case postgres(PostgresURL)
 
-    private static let schemes = ["sqlite"]
+    private static let schemes = ["sqlite", "postgres", "postgresql"]
 
-    /// Reads `sqlite:PATH`.
+    /// Reads `sqlite:PATH` or `postgres://...`.
     init(_ text: String) throws(UsageError) {
         guard let colon = text.firstIndex(of: ":") else {
             throw UsageError(
@@ -15,26 +19,52 @@ enum StoreLocation: Sendable, Hashable {
                 hint: "write sqlite:\(text.isEmpty ? "PATH" : text)")
         }
         let scheme = String(text[..<colon])
-        guard scheme == "sqlite" else {
+        switch scheme {
+        case "sqlite": self = .sqlite(path: try Self.path(String(text[text.index(after: colon)...])))
+        case "postgres", "postgresql":
+            guard text[colon...].hasPrefix("://") else {
+                throw UsageError("this is no URL", subject: "--store", hint: "write \(scheme)://HOST/DATABASE")
+            }
+            do { self = .postgres(try PostgresURL(text)) } catch {
+                throw UsageError(error.message, subject: "--store", hint: "write postgres://USER@HOST:PORT/DATABASE")
+            }
+        default:
             throw UsageError(
                 "unknown store scheme \(Escape.shown(scheme, quoted: true))", subject: "--store",
-                hint: Suggestion.hint(for: scheme, among: Self.schemes) ?? "this program knows sqlite:PATH")
+                hint: Suggestion.hint(for: scheme, among: Self.schemes)
+                    ?? "this program knows sqlite:PATH and postgres://...")
         }
-        let path = String(text[text.index(after: colon)...])
+    }
+
+    private static func path(_ path: String) throws(UsageError) -> String {
         if path.isEmpty { throw UsageError("the path is empty", subject: "--store", hint: "write sqlite:PATH") }
         if path == ":memory:" || path.hasPrefix("file:") {
             throw UsageError("a store is a file", subject: "--store", hint: "write sqlite:PATH")
         }
-        self = .sqlite(path: path)
+        return path
     }
 
     /// The kind of store, for people and programs.
-    var kind: String { "sqlite" }
+    var kind: String {
+        switch self {
+        case .sqlite: "sqlite"
+        case .postgres: "postgres"
+        }
+    }
 
     /// Where it is, without secrets.
     var description: String {
         switch self {
         case .sqlite(let path): path
+        case .postgres(let url): url.description
+        }
+    }
+
+    /// The same as `--store` takes it, without secrets.
+    var text: String {
+        switch self {
+        case .sqlite(let path): "sqlite:\(path)"
+        case .postgres(let url): url.description
         }
     }
 }

@@ -60,7 +60,9 @@ public struct EntityResolver: Sendable {
         }
         do throws(PayloadError) {
             // The type URL of an encrypted event is in the clear; adapters see decrypted events only.
-            if first.isEncrypted { return try AnyPayload(serialized: first.payload).typeName }
+            if first.isEncrypted, domain.reader.decryptor == nil {
+                return try AnyPayload(serialized: first.payload).typeName
+            }
             return try domain.reader.payload(of: first).typeName
         } catch {
             return nil

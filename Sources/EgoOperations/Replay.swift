@@ -99,6 +99,7 @@ public struct Replay: Sendable {
         let streams = StreamReader(store: store, reader: domain.reader, page: page)
         var fold: StreamFold<Behavior>
         var count = 0
+        var key = try await firstKey(of: id)
         if let steps {
             fold = try await start(behavior, record, before: steps.first)
         } else {
@@ -110,20 +111,30 @@ public struct Replay: Sendable {
         }
         try await streams.forEach(of: id, from: fold.sequenceNumber.next, through: last) { (event) throws(FoldError) in
             let applied = try fold.apply(event)
+            if event.isEncrypted { key = event.encryptionKeyID }
             count += 1
             if count.isMultiple(of: 1_000) { progress(count) }
             if let steps, event.sequenceNumber >= steps.first {
                 steps.take(
                     ReplayStep(
                         sequenceNumber: event.sequenceNumber, timestamp: event.timestamp, event: applied.message,
-                        state: fold.state))
+                        state: fold.state, encryptionKeyID: key))
             }
         }
         let newest = try await store.latestSnapshot(of: id, through: last)?.sequenceNumber
         return ReplayedEntity(
             persistenceID: id, kind: behavior.kind, sequenceNumber: fold.sequenceNumber,
             eventCount: Int(last.rawValue - min(record.stream.floor, last).rawValue),
-            snapshotSequenceNumber: steps == nil ? snapshot : newest, timestamp: fold.timestamp, state: fold.state)
+            snapshotSequenceNumber: steps == nil ? snapshot : newest, timestamp: fold.timestamp, state: fold.state,
+            encryptionKeyID: key)
+    }
+
+    /// The key of the entity's oldest record that is left; nil when that is not encrypted.
+    private func firstKey(of id: PersistenceID) async throws -> String? {
+        let snapshot = try await store.snapshots(of: id, from: 0, limit: PageLimit(rows: 1)).first
+        if let snapshot, snapshot.isEncrypted { return snapshot.encryptionKeyID }
+        let event = try await store.events(of: id, from: 1, through: .max, limit: PageLimit(rows: 1)).first
+        return event.flatMap { $0.isEncrypted ? $0.encryptionKeyID : nil }
     }
 
     /// Where a trace begins: before `first`, at the newest snapshot that still leaves its event to be folded.
@@ -239,6 +250,8 @@ public struct ReplayedEntity: Sendable {
     public var timestamp: Timestamp?
     /// The state.
     public var state: any Message
+    /// The key of what is encrypted in the entity's history; nil when nothing is.
+    public var encryptionKeyID: String?
 }
 
 /// One event of a replay and the state after it.
@@ -251,6 +264,8 @@ public struct ReplayStep: Sendable {
     public var event: any Message
     /// The state after it.
     public var state: any Message
+    /// The key of what is encrypted in the entity's history up to here; nil when nothing is.
+    public var encryptionKeyID: String?
 }
 
 /// Takes the steps of a replay.

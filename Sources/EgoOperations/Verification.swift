@@ -63,6 +63,8 @@ public actor Verification {
     /// The entity that is being checked.
     private var current: PersistenceID?
     private var shardCount: UInt32?
+    /// Whether each event has a place of its own in the journal; without adoption its timestamp stands for it.
+    private var isOrdered = true
     /// How much was looked at so far.
     public private(set) var checked = Checked()
     /// How many findings there were so far.
@@ -111,6 +113,7 @@ public actor Verification {
         switch stage {
         case .storage:
             let metadata = try await store.metadata()
+            isOrdered = metadata.schemaVersion > 0
             // Stores of other software have shards of their own.
             if metadata.origin == .ego { shardCount = metadata.shardCount }
             found += try await store.flaws(isThorough: true).map { flaw in
@@ -251,10 +254,15 @@ public actor Verification {
                         : "events \(cursor.last.next) to \(number.rawValue - 1) are missing",
                     "restore them from a backup or an export: nothing recorded that they were deleted")
             }
-            if event.offset <= cursor.offset {
+            if isOrdered ? event.offset <= cursor.offset : event.offset < cursor.offset {
                 report(
-                    .positionOrder, id, number, "its position \(event.offset) is not after that of the event before",
-                    "rebuild the projections; whoever inserted it did not append")
+                    .positionOrder, id, number,
+                    isOrdered
+                        ? "its position \(event.offset) is not after that of the event before"
+                        : "it is older than the event before",
+                    isOrdered
+                        ? "rebuild the projections; whoever inserted it did not append"
+                        : "the clocks of its writers differ: projections that count in timestamps miss such events")
             }
             if let shardCount, event.shard != Shard(of: id, count: shardCount) {
                 report(
@@ -271,8 +279,13 @@ public actor Verification {
 
     private func check(_ event: PersistedEvent) {
         let (id, number) = (event.persistenceID, event.sequenceNumber)
+        if !event.unknownFields.isEmpty, (try? event.inlineState()) == nil {
+            report(
+                .undecodablePayload, id, number, "its inline state of eGo v3 is empty or no google.protobuf.Any",
+                "the event itself is whole; eGo for Go v3 cannot recover the entity from it, Ego can")
+        }
         do throws(PayloadError) {
-            if event.isEncrypted {
+            if event.isEncrypted, domain.reader.decryptor == nil {
                 _ = try AnyPayload(serialized: event.payload)
             } else if domain.kinds.isEmpty {
                 _ = try AnyPayload(serialized: event.payload)

@@ -84,7 +84,8 @@ public struct PostgresSchemaState: Sendable {
         StoreError(.corrupt, "\(url) lacks \(missing.joined(separator: ", "))")
     }
 
-    func openError(_ url: PostgresURL) -> StoreError {
+    /// Why a database in this state cannot be opened.
+    package func openError(_ url: PostgresURL) -> StoreError {
         switch kind {
         case .absent: StoreError(.notInitialized, "\(url) has no Ego store")
         case .egoGo(let metadata):
@@ -106,5 +107,35 @@ public struct PostgresSchemaState: Sendable {
                 .newerSchema, "\(url) has schema version \(version), this program knows \(PostgresSchema.version)")
         case .current: StoreError(.invalid, "\(url) is up to date")
         }
+    }
+}
+
+extension PostgresSchemaState {
+    /// What ``PostgresStore/initialize(url:shardCount:storeID:patience:options:)`` and the job after it do to this
+    /// database, a sentence each; empty when there is nothing to do.
+    public var changes: [String] {
+        switch kind {
+        case .current, .newer, .unknown: []
+        case .older(let version): ["bring the tables up from schema version \(version)"]
+        case .absent: ["make the tables of eGo for Go, and those of Ego, whose names start with ego_"]
+        case .unordered: ["give the older events their place in the journal, and make its index"]
+        case .egoGo: adoption
+        }
+    }
+
+    private var adoption: [String] {
+        let added = PostgresSchema.columns.prefix(3).flatMap { table, columns in
+            layout.has(table) ? columns.filter { !layout.has(table, $0) }.map { "\(table).\($0)" } : []
+        }
+        var changes = ["add the columns \(added.joined(separator: ", ")); no row is written for it"]
+        if layout.hasInlineState {
+            changes.append("let events_store.state_payload and state_manifest be null, as v4 of eGo for Go needs it")
+        }
+        let missing = PostgresSchema.recognized.map(\.table).filter { !layout.has($0) }
+        changes.append(
+            "make the tables \((missing + ["those of Ego, whose names start with ego_"]).joined(separator: ", "))")
+        changes.append("give the events that are there their place in the journal, in pages; no payload is changed")
+        changes.append("make the journal's index beside writers")
+        return changes
     }
 }

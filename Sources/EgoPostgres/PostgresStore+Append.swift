@@ -45,7 +45,7 @@ extension PostgresStore {
 
     /// Writes a plan in one transaction and one round trip.
     private func attempt(_ plan: AppendPlan, _ group: [AppendRequest]) async throws(StoreError) -> Attempt {
-        let statement = PostgresStatement(Self.insert, parameters(plan, group))
+        let statement = PostgresStatement(insert, parameters(plan, group))
         return try await pool.run(.again) { (connection) throws(StoreError) in
             do throws(PostgresError) {
                 let results = try connection.pipeline([PostgresStore.lockShared, statement])
@@ -78,10 +78,11 @@ extension PostgresStore {
 
     /// All or nothing: when one entity is not as expected, no row is written, and the first column is false. A unique key
     /// decides against writers that this statement cannot see yet.
-    private static let insert = """
+    private var insert: String {
+        """
         WITH entity AS MATERIALIZED (
             SELECT u.n, u.id, u.expected, u.kind, coalesce(newest.shard_number, known.shard, u.shard) AS shard,
-                greatest(newest.sequence_number, known.floor, 0) AS last, erased.sequence_number IS NOT NULL AS is_erased
+                greatest(newest.sequence_number, known.floor, trimmed.number, 0) AS last, erased.sequence_number IS NOT NULL AS is_erased
             FROM unnest($1::text[], $2::int8[], $3::text[], $4::int8[]) WITH ORDINALITY
                 AS u(id, expected, kind, shard, n)
             LEFT JOIN LATERAL (SELECT sequence_number, shard_number FROM events_store
@@ -89,6 +90,7 @@ extension PostgresStore {
             LEFT JOIN LATERAL (SELECT floor, shard FROM ego_entities WHERE persistence_id = u.id LIMIT 1) known ON true
             LEFT JOIN LATERAL (SELECT sequence_number FROM ego_tombstones
                 WHERE persistence_id = u.id LIMIT 1) erased ON true
+            \(trimmedJoin)
         ), verdict AS MATERIALIZED (
             SELECT NOT EXISTS (SELECT 1 FROM entity WHERE is_erased OR last <> expected)
                 AND NOT EXISTS (SELECT 1 FROM unnest($5::text[], $6::text[]) AS c(id, command_id)
@@ -118,6 +120,7 @@ extension PostgresStore {
         SELECT verdict.is_clear, a.persistence_id, a.sequence_number, a.transaction_id, a.position
         FROM verdict LEFT JOIN added a ON true
         """
+    }
 
     private func parameters(_ plan: AppendPlan, _ group: [AppendRequest]) -> [PostgresValue] {
         var numbers: [PersistenceID: Int64] = [:]
@@ -148,15 +151,25 @@ extension PostgresStore {
 
     // MARK: What is there
 
-    private static let selectEntities = """
-        SELECT u.id, greatest(newest.sequence_number, known.floor, erased.sequence_number, 0),
+    /// What eGo for Go has deleted of an entity; asked for only where it has no event.
+    var trimmedJoin: String {
+        hasOtherWriters
+            ? "LEFT JOIN LATERAL (SELECT \(trimmed("u.id")) AS number WHERE newest.sequence_number IS NULL) trimmed ON true"
+            : "CROSS JOIN (SELECT NULL::bigint AS number) trimmed"
+    }
+
+    private var selectEntities: String {
+        """
+        SELECT u.id, greatest(newest.sequence_number, known.floor, erased.sequence_number, trimmed.number, 0),
             erased.sequence_number IS NOT NULL
         FROM unnest($1::text[]) AS u(id)
         LEFT JOIN LATERAL (SELECT sequence_number FROM events_store
             WHERE persistence_id = u.id ORDER BY sequence_number DESC LIMIT 1) newest ON true
         LEFT JOIN LATERAL (SELECT floor FROM ego_entities WHERE persistence_id = u.id LIMIT 1) known ON true
         LEFT JOIN LATERAL (SELECT sequence_number FROM ego_tombstones WHERE persistence_id = u.id LIMIT 1) erased ON true
+        \(trimmedJoin)
         """
+    }
     private static let selectCommands = """
         SELECT k.persistence_id, k.command_id, k.before, k.after
         FROM unnest($1::text[], $2::text[]) AS c(id, command_id)
@@ -171,9 +184,10 @@ extension PostgresStore {
         let commands = group.compactMap { request in
             request.metadata.commandID.map { (request.persistenceID.rawValue, $0.rawValue) }
         }
+        let selectEntities = selectEntities
         return try await read("read entities") { (connection) throws(PostgresError) in
             let results = try connection.pipeline([
-                PostgresStatement(Self.selectEntities, [.texts(ids)]),
+                PostgresStatement(selectEntities, [.texts(ids)]),
                 PostgresStatement(Self.selectCommands, [.texts(commands.map(\.0)), .texts(commands.map(\.1))]),
             ])
             var knowledge: [PersistenceID: AppendPlan.Knowledge] = [:]

@@ -159,15 +159,18 @@ extension PostgresStore {
             AND NOT EXISTS (SELECT 1 FROM ego_tombstones WHERE persistence_id = $1)
         ON CONFLICT (persistence_id) DO UPDATE SET floor = excluded.floor WHERE e.floor < excluded.floor
         """
-    private static let selectEntities = """
-        SELECT u.id, greatest(newest.sequence_number, known.floor, 0), erased.sequence_number IS NOT NULL,
+    private var selectEntities: String {
+        """
+        SELECT u.id, greatest(newest.sequence_number, known.floor, trimmed.number, 0), erased.sequence_number IS NOT NULL,
             coalesce(newest.shard_number, known.shard)
         FROM unnest($1::text[]) AS u(id)
         LEFT JOIN LATERAL (SELECT sequence_number, shard_number FROM events_store
             WHERE persistence_id = u.id ORDER BY sequence_number DESC LIMIT 1) newest ON true
         LEFT JOIN LATERAL (SELECT floor, shard FROM ego_entities WHERE persistence_id = u.id LIMIT 1) known ON true
         LEFT JOIN LATERAL (SELECT sequence_number FROM ego_tombstones WHERE persistence_id = u.id LIMIT 1) erased ON true
+        \(trimmedJoin)
         """
+    }
     private static let insertEvents = """
         INSERT INTO events_store (persistence_id, sequence_number, event_payload, event_manifest, "timestamp",
             shard_number, encryption_key_id, is_encrypted, metadata, unknown_fields, is_deleted)
@@ -203,7 +206,7 @@ extension PostgresStore {
         if events.isEmpty { return 0 }
         let ids = Set(events.map(\.persistenceID)).sorted()
         let rows = try connection.run("add events") { () throws(PostgresError) in
-            try connection.rows(PostgresStatement(Self.selectEntities, [.texts(ids.map(\.rawValue))]))
+            try connection.rows(PostgresStatement(selectEntities, [.texts(ids.map(\.rawValue))]))
         }
         var targets: [PersistenceID: Target] = [:]
         var order: [PersistenceID] = []

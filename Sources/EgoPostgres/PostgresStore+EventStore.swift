@@ -7,16 +7,18 @@ extension PostgresStore {
         let sql = layout.statement(
             [],
             """
-            SELECT x.floor, x.kind, t.sequence_number,
+            SELECT greatest(x.floor, \(trimmed("i.id"))), x.kind, t.sequence_number,
                 (SELECT v.sequence_number FROM events_store v WHERE v.persistence_id = i.id
                     ORDER BY v.sequence_number DESC LIMIT 1),
                 x.persistence_id IS NOT NULL
+                    OR EXISTS (SELECT 1 FROM states_store WHERE persistence_id = i.id)
+                    OR EXISTS (SELECT 1 FROM snapshots_store WHERE persistence_id = i.id)
             FROM (SELECT $1::text AS id) i
             LEFT JOIN ego_entities x ON x.persistence_id = i.id LEFT JOIN ego_tombstones t ON t.persistence_id = i.id
             """)
         return try await read("read entity") { (connection) throws(PostgresError) in
             try connection.first(sql, [.id(id)]) { row -> StreamInfo? in
-                if row.isNull(2), row.isNull(3), !row.bool(4) { return nil }
+                if row.isNull(0), row.isNull(2), row.isNull(3), !row.bool(4) { return nil }
                 return StreamInfo(
                     last: SequenceNumber(UInt64(max(row.integer(0), row.integer(2), row.integer(3)))),
                     floor: SequenceNumber(UInt64(row.integer(0))), kind: row.optionalText(1), isErased: !row.isNull(2))
@@ -34,14 +36,18 @@ extension PostgresStore {
             WHERE v.persistence_id = $1 AND v.sequence_number BETWEEN $2 AND $3
             ORDER BY v.sequence_number LIMIT $4
             """)
-        let clock = clock
+        let (clock, isAdopted) = (clock, layout.isAdopted)
         return try await read("read events") { (connection) throws(PostgresError) in
             var events: [PersistedEvent] = []
             var bytes = 0
             try connection.query(
                 sql, [.id(id), .sequence(first), .sequence(last), .integer(Int64(limit.rows))]
             ) { (row) throws(PostgresError) in
-                let event = row.event(of: id, clock)
+                var event = row.event(of: id, clock)
+                if !isAdopted {
+                    event.offset = Offset(
+                        transactionID: UInt64(clamping: row.integer(4)), position: Position(0))
+                }
                 bytes += event.payload.count
                 events.append(event)
                 return bytes < limit.bytes

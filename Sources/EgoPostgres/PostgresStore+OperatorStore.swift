@@ -46,7 +46,7 @@ extension PostgresStore {
         return layout.statement(
             recursive: true, [ids, page],
             """
-            SELECT p.id, x.kind, x.floor, coalesce(newest.shard_number, s.shard_number, x.shard),
+            SELECT p.id, x.kind, greatest(x.floor, \(trimmed("p.id"))), coalesce(newest.shard_number, s.shard_number, x.shard),
                 newest.sequence_number, (SELECT count(*) FROM events_store WHERE persistence_id = p.id),
                 oldest."timestamp", newest."timestamp", newest.is_encrypted, s.version_number, s."timestamp",
                 t.sequence_number

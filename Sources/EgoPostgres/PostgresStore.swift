@@ -18,6 +18,8 @@ public final class PostgresStore: Store {
     /// What the numbers of this database's timestamps mean.
     let clock: StoredClock
     let notifier: PostgresNotifier
+    /// Whether eGo for Go writes here. It deletes events that a snapshot covers without recording that it did.
+    var hasOtherWriters: Bool { storeMetadata.origin != .ego }
     private let storeMetadata: StoreMetadata
 
     /// Opens a store that is there and up to date; for reading also one of eGo for Go.
@@ -103,6 +105,20 @@ public final class PostgresStore: Store {
                 "BEGIN ISOLATION LEVEL READ COMMITTED", { () throws(StoreError) in try body(connection) },
                 wrap: { StoreError($0, during: what) })
         }
+    }
+
+    /// The number of the last event of the entity `id` that eGo for Go has deleted after its snapshot, as SQL; null
+    /// where it deleted none, and in a store that only Ego writes.
+    func trimmed(_ id: String) -> String {
+        if !hasOtherWriters { return "NULL::bigint" }
+        return """
+            (SELECT CASE WHEN p.first IS NULL THEN p.newest WHEN p.first > 1 AND p.newest >= p.first - 1 THEN p.first - 1 END
+            FROM (SELECT
+                (SELECT sequence_number FROM events_store WHERE persistence_id = \(id)
+                    ORDER BY sequence_number LIMIT 1) AS first,
+                (SELECT sequence_number FROM snapshots_store WHERE persistence_id = \(id)
+                    ORDER BY sequence_number DESC LIMIT 1) AS newest) p)
+            """
     }
 
     func checkWritable() throws(StoreError) {

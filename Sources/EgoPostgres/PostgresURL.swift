@@ -43,9 +43,11 @@ public struct PostgresURL: Sendable, Hashable, CustomStringConvertible {
         let host = parameters["host"] ?? parameters["hostaddr"] ?? ""
         let user = parameters["user"].map { $0 + "@" } ?? ""
         let port = parameters["port"].map { ":" + $0 } ?? ""
-        let shown = host.hasPrefix("/") ? "" : user + host + port
-        let service = parameters["service"].map { "?service=" + $0 } ?? ""
-        return "postgres://\(shown)/\(parameters["dbname"] ?? "")\(service)"
+        var rest = parameters["service"].map { ["service=" + $0] } ?? []
+        if host.hasPrefix("/") { rest.append("host=" + host) }
+        let place = host.hasPrefix("/") ? user : user + host + port
+        return
+            "postgres://\(place)/\(parameters["dbname"] ?? "")\(rest.isEmpty ? "" : "?" + rest.joined(separator: "&"))"
     }
 
     /// Starts a connection and waits until it is made, or has failed.

@@ -88,12 +88,7 @@ extension Command where Context == CommandContext {
         if context.global.isDryRun {
             return try output([.init("written", .number(0)), .init("kept", .number(0))], changed: false)
         }
-        try context.checkWritable()
-        switch try context.location {
-        case .sqlite(let path):
-            _ = try SQLiteStore.initialize(
-                path: path, storeID: UUID().uuidString.lowercased(), options: context.sqliteOptions(readOnly: false))
-        }
+        _ = try await StoreSchema(context: context).make(shards: nil)
         let progress = context.progress("demo")
         defer { progress.finish() }
         let done = Mutex(0)

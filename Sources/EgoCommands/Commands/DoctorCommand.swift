@@ -1,6 +1,7 @@
 import CommandLineKit
 import EgoCore
 import EgoOperations
+import EgoPostgres
 
 extension Command where Context == CommandContext {
     static var doctor: Command {
@@ -31,42 +32,46 @@ extension Command where Context == CommandContext {
     }
 }
 
+/// One thing that was looked at.
+struct DoctorCheck {
+    enum Status: String { case ok, warning, problem }
+
+    var name: String
+    var status: Status
+    var message: String
+    var remedy: String?
+
+    init(_ name: String, _ status: Status, _ message: String, remedy: String? = nil) {
+        self.name = name
+        self.status = status
+        self.message = message
+        self.remedy = remedy
+    }
+
+    var value: OutputValue {
+        .object([
+            .init("check", .text(name)), .init("status", .text(status.rawValue)),
+            .init("message", .text(message)), .init("remedy", .optional(remedy)),
+        ])
+    }
+}
+
 /// Looks at everything that a store needs to be operated.
 private struct Doctor {
     private let context: CommandContext
 
     init(_ context: CommandContext) { self.context = context }
 
-    struct Check {
-        enum Status: String { case ok, warning, problem }
-
-        var name: String
-        var status: Status
-        var message: String
-        var remedy: String?
-
-        init(_ name: String, _ status: Status, _ message: String, remedy: String? = nil) {
-            self.name = name
-            self.status = status
-            self.message = message
-            self.remedy = remedy
-        }
-
-        var value: OutputValue {
-            .object([
-                .init("check", .text(name)), .init("status", .text(status.rawValue)),
-                .init("message", .text(message)), .init("remedy", .optional(remedy)),
-            ])
-        }
-    }
+    typealias Check = DoctorCheck
 
     func checks() async -> [Check] {
         var checks = [configuration, environment, domain]
         do {
             let location = try context.location
             let store = try await context.open(readOnly: true)
-            checks.append(Check("store", .ok, "\(location.kind):\(location.description) can be opened"))
+            checks.append(Check("store", .ok, "\(location.text) can be opened"))
             do { checks += try await records(store) } catch { checks.append(failed("store", error)) }
+            if let store = store as? PostgresStore { checks += await PostgresChecks(store: store).checks() }
             await store.close()
             checks += files(location)
         } catch {
@@ -124,7 +129,7 @@ private struct Doctor {
         ]
         let flaws = try await store.flaws(isThorough: false)
         checks += flaws.map { Check("schema", .problem, $0.message, remedy: $0.remedy) }
-        let offsets = status.hazards.filter { !$0.code.hasPrefix("job_") }
+        let offsets = status.hazards.filter { $0.code == "offset_ahead_of_head" }
         checks += offsets.map {
             Check(
                 "offsets", .problem, $0.message, remedy: "it will miss events: rebuild it, or reset it to the head")
@@ -135,6 +140,11 @@ private struct Doctor {
         checks.append(jobs(status.jobs))
         checks += try await leases(store)
         checks.append(try await clock(store, status.statistics.head))
+        let hazards = try await store.hazards(now: context.time.now())
+        checks += hazards.filter { $0.code != "offset_ahead_of_head" }.map { hazard in
+            Check(hazard.code, hazard.isProblem ? .problem : .warning, hazard.message, remedy: hazard.remedy)
+        }
+        if hazards.isEmpty { checks.append(Check("hazards", .ok, "none was found in the journal")) }
         return checks
     }
 
@@ -178,8 +188,15 @@ private struct Doctor {
 
     private func files(_ location: StoreLocation) -> [Check] {
         switch location {
+        case .postgres(let url):
+            guard url.hasPassword else { return [] }
+            return [
+                Check(
+                    "url", .warning, "the store's URL holds a password, which others can read where it is written",
+                    remedy: "use PGPASSWORD, a password file (~/.pgpass) or a service file")
+            ]
         case .sqlite(let path):
-            SQLiteFileChecks(path: path).checks.map { found in
+            return SQLiteFileChecks(path: path).checks.map { found in
                 let status: Check.Status = found.isProblem ? .problem : found.isWarning ? .warning : .ok
                 return Check("file", status, found.message, remedy: found.remedy)
             }

@@ -152,7 +152,7 @@ private actor EventsRun {
         self.store = store
         self.context = context
         self.listing = EventListing(store: store, query: query, page: context.page)
-        self.view = PayloadView(messages: context.domain.messages)
+        self.view = PayloadView(context)
     }
 
     func nextPage() async throws -> [OutputValue]? {

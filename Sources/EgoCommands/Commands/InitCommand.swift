@@ -1,17 +1,10 @@
 import CommandLineKit
 import EgoCore
-import EgoSQLite
-
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
 
 /// What `ego init` was told.
 private struct InitOptions: Sendable {
     var isCheck = false
-    var shards: UInt32 = 16
+    var shards: UInt32?
 }
 
 extension Command where Context == CommandContext {
@@ -19,7 +12,8 @@ extension Command where Context == CommandContext {
         Command(
             "init", summary: "create a store, or bring it up to date",
             discussion: [
-                "Creates the schema of a new store, or adds what an older one lacks, in one transaction. A store that is up to date is left alone. Tables of other programs in the same file are not touched.",
+                "Creates the schema of a new store, or adds what an older one lacks, in one transaction. A store that is up to date is left alone. Tables of other programs in the same file or database are not touched.",
+                "A PostgreSQL database of eGo for Go, v3 or v4, is adopted where it is: columns and tables are added, which takes a lock that writers wait for at most half a second; then the events that are there get their place in the journal by a job, page by page, beside writers. No payload is changed, and eGo for Go goes on reading and writing the database. When it is stopped, the same command goes on.",
                 .paragraph([
                     "With ", .flag("check"), " or ", .flag("dry-run"),
                     " nothing is changed; with the former the exit code says whether there is work.",
@@ -32,59 +26,35 @@ extension Command where Context == CommandContext {
                 },
                 Flag(
                     "shards", arity: .value(placeholder: "N", completion: .none),
-                    summary: "how many shards a new store has (default: 16)"
+                    summary: "how many shards a new store has (default: 16, or those of eGo for Go)"
                 ) { (value, options) throws(UsageError) in options.shards = try integer(value.text, in: 1...65_536) },
             ],
             examples: [
                 Example("init", "create ./ego.db, or bring it up to date"),
+                Example(
+                    "init --store postgres://bank@db.example/bank",
+                    "create a store on PostgreSQL, or adopt that of eGo for Go"),
                 Example("init --check", "exit 2 when the store is not up to date", exitCode: .findings),
             ],
-            exitCodes: [.findings, .data, .noInput, .busy, .noPermission, .config]
+            exitCodes: [.findings, .data, .noInput, .unavailable, .busy, .noPermission, .config]
         ) { options, context in
-            switch try context.location {
-            case .sqlite(let path): try initialize(options.isCheck, options.shards, path, context)
+            let isOnlyLook = options.isCheck || context.global.isDryRun
+            let schema = StoreSchema(context: context)
+            let report = isOnlyLook ? try await schema.look() : try await schema.make(shards: options.shards)
+            let action = report.isPending ? (isOnlyLook ? "would be \(report.action)" : report.action) : "up to date"
+            let isCheck = options.isCheck
+            return CommandOutput(
+                fields: [
+                    .init("store", .text(try context.location.description)),
+                    .init("schema_version", .number(report.version)), .init("action", .text(action)),
+                    .init("changes", .array(report.changes.map(OutputValue.text))),
+                    .init("pending", .bool(isOnlyLook && report.isPending)),
+                ]
+            ) {
+                CommandOutput.Completion(
+                    changed: !isOnlyLook && report.isPending,
+                    exitCode: isCheck && report.isPending ? .findings : .ok)
             }
         }
-    }
-
-    private static func initialize(
-        _ isCheck: Bool, _ shards: UInt32, _ path: String, _ context: CommandContext
-    ) throws -> CommandOutput {
-        let isOnlyLook = isCheck || context.global.isDryRun
-        let sqlite = context.sqliteOptions(readOnly: isOnlyLook)
-        let before: SQLiteSchemaState
-        if isOnlyLook {
-            before = try SQLiteStore.schema(path: path, options: sqlite)
-            if case .newer(let version) = before { throw newer(path, version) }
-        } else {
-            try context.checkWritable()
-            before = try SQLiteStore.initialize(
-                path: path, shardCount: shards, storeID: UUID().uuidString.lowercased(), options: sqlite)
-        }
-        let (was, isPending) = describe(before)
-        let action = isPending ? (isOnlyLook ? "would be \(was)" : was) : "up to date"
-        return CommandOutput(
-            fields: [
-                .init("store", .text(path)), .init("schema_version", .number(SQLiteStore.schemaVersion)),
-                .init("action", .text(action)), .init("pending", .bool(isOnlyLook && isPending)),
-            ]
-        ) {
-            CommandOutput.Completion(
-                changed: !isOnlyLook && isPending, exitCode: isCheck && isPending ? .findings : .ok)
-        }
-    }
-
-    private static func describe(_ state: SQLiteSchemaState) -> (String, isPending: Bool) {
-        switch state {
-        case .missing: ("created", true)
-        case .absent: ("created in an existing database", true)
-        case .older(let version): ("brought up from version \(version)", true)
-        case .current, .newer: ("up to date", false)
-        }
-    }
-
-    private static func newer(_ path: String, _ version: Int) -> StoreError {
-        StoreError(
-            .newerSchema, "\(path) has schema version \(version), this program knows \(SQLiteStore.schemaVersion)")
     }
 }

@@ -172,7 +172,7 @@ private actor ReplayRun {
         self.options = options
         self.store = store
         self.context = context
-        self.replay = Replay(store: store, domain: context.domain, page: context.page)
+        self.replay = Replay(store: store, domain: context.readingDomain, page: context.page)
         self.progress = context.progress("replay")
         self.waiting = options.ids
         self.hasMore = options.isAll
@@ -253,10 +253,11 @@ private actor ReplayRun {
         let steps = Mutex<[OutputValue]>([])
         let problem = Mutex<(any Error)?>(nil)
         var consumer: StepConsumer?
+        let view = PayloadView(context)
         if options.isTrace {
             consumer = StepConsumer(from: options.from ?? 1) { step in
                 do {
-                    let value = try Self.step(step)
+                    let value = try Self.step(step, view)
                     steps.withLock { $0.append(value) }
                 } catch {
                     problem.withLock { $0 = error }
@@ -269,7 +270,7 @@ private actor ReplayRun {
             throw OperationError(
                 .notFound, "there is no event \(from) up to \(entity.sequenceNumber)", persistenceID: id)
         }
-        var fields = Self.fields(entity) + [.init("state", try PayloadView.json(entity.state))]
+        var fields = Self.fields(entity) + [.init("state", try view.json(entity.state, key: entity.encryptionKeyID))]
         if options.isTrace { fields.append(.init("steps", .array(steps.withLock { $0 }))) }
         if options.isVerify { fields += try await verification(id) }
         return .object(fields)
@@ -291,6 +292,11 @@ private actor ReplayRun {
     ) async throws -> OutputValue {
         let before = try await replay.entity(id, to: .sequenceNumber(from), kind: options.kind)
         let after = try await replay.entity(id, to: .sequenceNumber(to), kind: options.kind)
+        let view = PayloadView(context)
+        if view.hides(after.encryptionKeyID) {
+            throw CommandFailure(
+                .noPermission, Escape.shown(id.rawValue), "it is encrypted", hint: "--decrypt shows what changed")
+        }
         let changes = try StateChange.between(before.state, after.state).map { change in
             OutputValue.object([
                 .init("path", .text(change.path)), .init("before", change.before.map(OutputValue.json) ?? .null),
@@ -299,7 +305,8 @@ private actor ReplayRun {
         }
         return .object(
             Self.fields(after) + [
-                .init("state", try PayloadView.json(after.state)), .init("from_sequence_number", .number(from)),
+                .init("state", try view.json(after.state, key: after.encryptionKeyID)),
+                .init("from_sequence_number", .number(from)),
                 .init("changes", .array(changes)),
             ])
     }
@@ -313,11 +320,13 @@ private actor ReplayRun {
         ]
     }
 
-    private static func step(_ step: ReplayStep) throws -> OutputValue {
-        .object([
+    private static func step(_ step: ReplayStep, _ view: PayloadView) throws -> OutputValue {
+        let key = step.encryptionKeyID
+        return .object([
             .init("sequence_number", .number(step.sequenceNumber)), .init("timestamp", .moment(step.timestamp)),
             .init("type", .text(Swift.type(of: step.event).protoMessageName)),
-            .init("event", try PayloadView.json(step.event)), .init("state", try PayloadView.json(step.state)),
+            .init("event", try view.json(step.event, key: key)),
+            .init("state", try view.json(step.state, key: key)),
         ])
     }
 }

@@ -34,7 +34,7 @@ extension Command where Context == CommandContext {
             let store = try await context.open(readOnly: true)
             let progress = context.progress("verify")
             let run = Verification(
-                store: store, domain: context.domain, ids: options.ids, page: context.page
+                store: store, domain: context.readingDomain, ids: options.ids, page: context.page
             ) { progress.report(done: $0, total: nil, unit: "events") }
             let records = RecordList("findings", columns: columns) { () -> [OutputValue]? in
                 do { return try await run.nextPage()?.map(record) } catch {

@@ -32,6 +32,18 @@ public struct Domain: Sendable {
         self.messages = MessageRegistry([])
     }
 
+    /// The same domain, which reads encrypted payloads too.
+    public func decrypting(with decryptor: any PayloadDecryptor) -> Domain {
+        Domain(name: name, kinds: kinds, reader: EventReader(adapters: reader.adapters, decryptor: decryptor), messages)
+    }
+
+    private init(name: String, kinds: [EntityKind], reader: EventReader, _ messages: MessageRegistry) {
+        self.name = name
+        self.kinds = kinds
+        self.reader = reader
+        self.messages = messages
+    }
+
     /// The kind of a name.
     ///
     /// - Throws: ``DomainError/unknownKind(_:known:)``, or ``DomainError/duplicateKind(_:)`` when two behaviors have it.

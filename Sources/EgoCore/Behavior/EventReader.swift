@@ -1,17 +1,46 @@
-/// The way from a stored payload to a message: decryption is refused without a key, then the adapters in their order.
+/// The way from a stored payload to a message: decryption, then the adapters in their order.
 public struct EventReader: Sendable {
     /// Applied to every event that is read, in this order.
     public let adapters: [any EventAdapter]
+    /// Reads encrypted payloads; nil refuses them.
+    public let decryptor: (any PayloadDecryptor)?
 
     /// A reader with the given adapters.
-    public init(adapters: [any EventAdapter] = []) {
+    public init(adapters: [any EventAdapter] = [], decryptor: (any PayloadDecryptor)? = nil) {
         self.adapters = adapters
+        self.decryptor = decryptor
+    }
+
+    /// The event's payload in the clear, as it was written.
+    public func clear(_ event: PersistedEvent) throws(PayloadError) -> AnyPayload {
+        let payload = try AnyPayload(serialized: event.payload)
+        if !event.isEncrypted { return payload }
+        return try decrypt(
+            payload,
+            EncryptedRecord(
+                persistenceID: event.persistenceID, sequenceNumber: event.sequenceNumber, manifest: event.manifest,
+                keyID: event.encryptionKeyID))
+    }
+
+    /// The snapshot's payload in the clear.
+    public func clear(_ snapshot: StoredSnapshot) throws(PayloadError) -> AnyPayload {
+        let payload = try AnyPayload(serialized: snapshot.payload)
+        if !snapshot.isEncrypted { return payload }
+        return try decrypt(
+            payload,
+            EncryptedRecord(
+                persistenceID: snapshot.persistenceID, sequenceNumber: snapshot.sequenceNumber,
+                manifest: snapshot.manifest, keyID: snapshot.encryptionKeyID))
+    }
+
+    private func decrypt(_ payload: AnyPayload, _ record: EncryptedRecord) throws(PayloadError) -> AnyPayload {
+        guard let decryptor else { throw .encrypted(keyID: record.keyID) }
+        return try decryptor.decrypt(payload, of: record)
     }
 
     /// The event's payload in the current schema.
     public func payload(of event: PersistedEvent) throws(PayloadError) -> AnyPayload {
-        if event.isEncrypted { throw .encrypted(keyID: event.encryptionKeyID) }
-        var payload = try AnyPayload(serialized: event.payload)
+        var payload = try clear(event)
         for adapter in adapters {
             do {
                 payload = try adapter.adapt(payload, at: event.sequenceNumber)

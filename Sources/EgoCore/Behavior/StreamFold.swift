@@ -33,8 +33,7 @@ public struct StreamFold<Behavior: EventFolding>: Sendable {
     ) throws(FoldError) {
         self.init(behavior, of: snapshot.persistenceID, reader: reader)
         do throws(PayloadError) {
-            if snapshot.isEncrypted { throw PayloadError.encrypted(keyID: snapshot.encryptionKeyID) }
-            self.state = try Behavior.State(decoding: snapshot.payload)
+            self.state = try Behavior.State(decoding: reader.clear(snapshot))
         } catch {
             throw .undecodable(sequenceNumber: snapshot.sequenceNumber, cause: error)
         }
@@ -96,7 +95,11 @@ extension FoldError: CustomStringConvertible {
 extension Message {
     /// Decodes a serialized `google.protobuf.Any` that must hold this type.
     package init(decoding serializedAny: [UInt8]) throws(PayloadError) {
-        let payload = try AnyPayload(serialized: serializedAny)
+        try self.init(decoding: AnyPayload(serialized: serializedAny))
+    }
+
+    /// Decodes a payload that must hold this type.
+    package init(decoding payload: AnyPayload) throws(PayloadError) {
         guard payload.typeName == Self.protoMessageName else { throw .unknownType(payload.typeName) }
         do {
             try self.init(serializedBytes: payload.value)

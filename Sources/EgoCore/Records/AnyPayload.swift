@@ -54,6 +54,8 @@ public enum PayloadError: Error, Sendable, Equatable {
     case undecodable(type: String)
     /// The payload is encrypted and no encryptor is there to read it.
     case encrypted(keyID: String)
+    /// The payload is encrypted, and does not decrypt: another key, or altered bytes.
+    case undecryptable(keyID: String)
     /// The key that could decrypt it was destroyed.
     case erased
     /// An event adapter threw.
@@ -67,6 +69,8 @@ extension PayloadError: CustomStringConvertible {
         case .unknownType(let name): "message type \(name) is not known to this domain"
         case .undecodable(let name): "the payload does not decode as \(name)"
         case .encrypted(let keyID): "the payload is encrypted with key \(keyID), and no encryptor is configured"
+        case .undecryptable(let keyID):
+            "the payload does not decrypt with key \(keyID): it is another key, or the bytes were altered"
         case .erased: "the payload was erased"
         case .adapter(let message): "an event adapter failed: \(message)"
         }

@@ -1,0 +1,75 @@
+import CommandLineKit
+import EgoCore
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// A file of encryption keys, as `--keys file:PATH` names it: JSON, an object of hexadecimal keys by their IDs; or, as
+/// eGo for Go's tools write it, an object whose `keys` is a list of `key_id` and `key_hex`.
+struct KeyFile {
+    private struct List: Decodable {
+        struct Key: Decodable {
+            var keyID: String
+            var keyHex: String
+
+            enum CodingKeys: String, CodingKey {
+                case keyID = "key_id"
+                case keyHex = "key_hex"
+            }
+        }
+
+        var keys: [Key]
+    }
+
+    let decryptor: EgoGoDecryptor
+
+    /// Reads what `--keys` names.
+    init(_ location: String) throws {
+        guard location.hasPrefix("file:"), location.count > 5 else {
+            throw UsageError(
+                "\(Escape.shown(location, quoted: true)) is no place of keys", subject: "--keys",
+                hint: "write file:PATH")
+        }
+        let path = String(location.dropFirst(5))
+        let data: Data
+        do { data = try Data(contentsOf: URL(fileURLWithPath: path)) } catch {
+            throw CommandFailure(.noInput, Escape.shown(path), "there is no such file, or it cannot be read")
+        }
+        // What is wrong is not shown: it could be a key.
+        let decoder = JSONDecoder()
+        var texts: [String: String]
+        if let list = try? decoder.decode(List.self, from: data) {
+            texts = Dictionary(list.keys.map { ($0.keyID, $0.keyHex) }) { first, _ in first }
+        } else if let flat = try? decoder.decode([String: String].self, from: data) {
+            texts = flat
+        } else {
+            throw CommandFailure(
+                .data, Escape.shown(path), "it is no file of keys",
+                hint: "JSON is wanted, as {\"KEY ID\": \"HEXADECIMAL\"}")
+        }
+        var keys: [String: [UInt8]] = [:]
+        for (id, text) in texts {
+            guard let bytes = Self.bytes(hexadecimal: text) else {
+                throw CommandFailure(.data, Escape.shown(path), "key \(Escape.shown(id)) is not hexadecimal")
+            }
+            keys[id] = bytes
+        }
+        do { decryptor = try EgoGoDecryptor(keys: keys) } catch {
+            throw CommandFailure(.data, Escape.shown(path), Escape.shown(error.description))
+        }
+    }
+
+    private static func bytes(hexadecimal text: String) -> [UInt8]? {
+        let digits = text.utf8.map { Character(UnicodeScalar($0)).hexDigitValue }
+        guard digits.count.isMultiple(of: 2) else { return nil }
+        var bytes: [UInt8] = []
+        for index in stride(from: 0, to: digits.count, by: 2) {
+            guard let high = digits[index], let low = digits[index + 1] else { return nil }
+            bytes.append(UInt8(high << 4 | low))
+        }
+        return bytes
+    }
+}
