@@ -12,6 +12,7 @@ let package = Package(
         .library(name: "EgoTestKit", targets: ["EgoTestKit"]),
         .library(name: "EgoOperations", targets: ["EgoOperations"]),
         .library(name: "EgoCommands", targets: ["EgoCommands"]),
+        .library(name: "ProtobufReflection", targets: ["ProtobufReflection"]),
         .library(name: "CommandLineKit", targets: ["CommandLineKit"]),
         .executable(name: "ego", targets: ["ego"]),
     ],
@@ -29,6 +30,7 @@ let package = Package(
         .target(name: "EgoPostgres", dependencies: ["CPostgreSQL", "EgoCore"]),
         .target(name: "EgoTestKit", dependencies: ["Ego", "EgoCore", .protobuf]),
         .target(name: "EgoOperations", dependencies: ["Ego", "EgoCore", .crypto, .protobuf]),
+        .target(name: "ProtobufReflection", dependencies: [.protobuf]),
         .target(name: "CommandLineKit"),
         .target(
             name: "EgoCommands",
