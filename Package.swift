@@ -35,7 +35,8 @@ let package = Package(
         .target(
             name: "EgoCommands",
             dependencies: [
-                "CommandLineKit", "Ego", "EgoCore", "EgoOperations", "EgoPostgres", "EgoSQLite", .logging, .protobuf,
+                "CommandLineKit", "Ego", "EgoCore", "EgoOperations", "EgoPostgres", "EgoSQLite",
+                "ProtobufReflection", .logging, .protobuf,
             ]),
         .target(name: "BankDomain", dependencies: ["EgoCore", "EgoOperations", .protobuf]),
         .executableTarget(name: "ego", dependencies: ["BankDomain", "EgoCommands"]),
@@ -52,7 +53,9 @@ let package = Package(
         // A program that tests kill: it appends, and prints what was acknowledged.
         .executableTarget(
             name: "StoreExerciser",
-            dependencies: ["BankDomain", "Ego", "EgoCore", "EgoOperations", "EgoSQLite", "EgoTestKit", .protobuf],
+            dependencies: [
+                "BankDomain", "Ego", "EgoCore", "EgoOperations", "EgoPostgres", "EgoSQLite", "EgoTestKit", .protobuf,
+            ],
             path: "Tests/StoreExerciser"),
         .testTarget(
             name: "EgoSQLiteTests",
@@ -60,7 +63,7 @@ let package = Package(
         .testTarget(
             name: "EgoPostgresTests",
             dependencies: [
-                "BankDomain", "Ego", "EgoCore", "EgoOperations", "EgoPostgres", "PostgresServer",
+                "BankDomain", "Ego", "EgoCore", "EgoOperations", "EgoPostgres", "EgoTestKit", "PostgresServer",
                 "StoreExerciser", .protobuf,
             ]),
         .testTarget(

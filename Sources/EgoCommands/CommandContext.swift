@@ -5,6 +5,7 @@ import EgoOperations
 import EgoPostgres
 import EgoSQLite
 import Logging
+import ProtobufReflection
 
 #if canImport(FoundationEssentials)
     import FoundationEssentials
@@ -26,6 +27,8 @@ struct CommandContext: Sendable {
     let domain: Domain
     /// The same with the keys of `--keys`. It only reads: what is written for an encrypted entity has to be encrypted too.
     let readingDomain: Domain
+    /// The message types of `--descriptor-set`, for what the domain does not know.
+    let descriptors: DescriptorSet?
     let sample: (any SampleData)?
     let time: any TimeSource
     let confirmation: Confirmation
@@ -35,7 +38,9 @@ struct CommandContext: Sendable {
     func with(_ global: GlobalOptions) -> CommandContext {
         CommandContext(
             console: console, global: global, configuration: configuration, configurationProblem: configurationProblem,
-            givenFlags: givenFlags, arguments: arguments, domain: domain, readingDomain: readingDomain, sample: sample,
+            givenFlags: givenFlags, arguments: arguments, domain: domain, readingDomain: readingDomain,
+            descriptors: descriptors,
+            sample: sample,
             time: time,
             confirmation: confirmation, table: table)
     }

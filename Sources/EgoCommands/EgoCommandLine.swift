@@ -2,7 +2,13 @@ public import CommandLineKit
 public import EgoCore
 public import EgoOperations
 import Logging
+import ProtobufReflection
 
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
 #if canImport(Glibc)
     import Glibc
 #else
@@ -70,7 +76,8 @@ public struct EgoCommandLine: Sendable {
             let context = CommandContext(
                 console: console, global: invocation.global, configuration: configuration,
                 configurationProblem: problem, givenFlags: givenFlags, arguments: arguments,
-                domain: domain, readingDomain: try Self.readingDomain(domain, invocation), sample: sample, time: time,
+                domain: domain, readingDomain: try Self.readingDomain(domain, invocation),
+                descriptors: try Self.descriptors(invocation), sample: sample, time: time,
                 confirmation: Confirmation(console, invocation.global), table: { self.table })
             render = renderOptions(context)
             if let binary = invocation.global.domain, !binary.isEmpty, Self.trusts(configuration, line) {
@@ -102,6 +109,22 @@ public struct EgoCommandLine: Sendable {
     ) throws -> Domain {
         guard invocation.help == nil, let keys = invocation.global.keys else { return domain }
         return domain.decrypting(with: try KeyFile(keys).decryptor)
+    }
+
+    /// The message types that were named.
+    private static func descriptors(
+        _ invocation: Invocation<GlobalOptions, CommandContext>
+    ) throws -> DescriptorSet? {
+        guard invocation.help == nil, let path = invocation.global.descriptorSet else { return nil }
+        let data: Data
+        do { data = try Data(contentsOf: URL(fileURLWithPath: path)) } catch {
+            throw CommandFailure(.noInput, Escape.shown(path), "there is no such file, or it cannot be read")
+        }
+        do { return try DescriptorSet(serialized: Array(data)) } catch {
+            throw CommandFailure(
+                .data, Escape.shown(path), Escape.shown(error.description),
+                hint: "protoc --include_imports --descriptor_set_out=FILE makes one")
+        }
     }
 
     /// The options before any flag, and what is wrong with the configuration where that does not matter.

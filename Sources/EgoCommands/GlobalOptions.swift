@@ -30,6 +30,8 @@ struct GlobalOptions: Sendable {
     /// The file of the encryption keys.
     var keys: String?
     var isDecrypting = false
+    /// The file of message types.
+    var descriptorSet: String?
     /// How many events a page has.
     var page = 5_000
 
@@ -138,6 +140,10 @@ struct GlobalOptions: Sendable {
             "keys", arity: .value(placeholder: "LOCATION", completion: .file),
             summary: "where encryption keys are: file:PATH, JSON with key IDs and hexadecimal keys"
         ) { (value, options) in options.keys = value.text },
+        Flag(
+            "descriptor-set", arity: .value(placeholder: "FILE", completion: .file),
+            summary: "the message types, as protoc --include_imports --descriptor_set_out writes them"
+        ) { (value, options) in options.descriptorSet = value.text },
         Flag("decrypt", arity: .toggle(negated: false), summary: "show payloads of encrypted entities in the clear") {
             (value, options) in options.isDecrypting = value.isOn
         },
@@ -174,6 +180,7 @@ extension GlobalOptions {
         case "reason": reason.isEmpty ? nil : reason
         case "read-only": String(isReadOnly)
         case "keys": keys
+        case "descriptor-set": descriptorSet
         case "decrypt": String(isDecrypting)
         case "page": String(page)
         case ConfigurationFile.protected: String(isProtected)

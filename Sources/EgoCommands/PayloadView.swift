@@ -1,5 +1,6 @@
 import CommandLineKit
 import EgoCore
+import ProtobufReflection
 import SwiftProtobuf
 
 #if canImport(FoundationEssentials)
@@ -11,11 +12,25 @@ import SwiftProtobuf
 /// How messages and stored payloads are shown.
 struct PayloadView: Sendable {
     private let domain: Domain
+    private let descriptors: DescriptorSet?
     private let isDecrypting: Bool
+    private let form: Form
 
-    init(_ context: CommandContext) {
+    /// How a payload is written.
+    enum Form: Sendable {
+        /// Protobuf JSON with `@type`.
+        case json
+        /// Protobuf text format.
+        case text
+        /// The fields by their numbers, without asking what they mean.
+        case raw
+    }
+
+    init(_ context: CommandContext, form: Form = .json) {
         domain = context.readingDomain
+        descriptors = context.descriptors
         isDecrypting = context.global.isDecrypting
+        self.form = form
     }
 
     /// A message as protobuf JSON with `@type`.
@@ -52,9 +67,31 @@ struct PayloadView: Sendable {
         return (type, shown(payload))
     }
 
-    private func shown(_ payload: AnyPayload) -> OutputValue {
+    /// A payload in the clear.
+    func shown(_ payload: AnyPayload) -> OutputValue {
+        let value: OutputValue? =
+            switch form {
+            case .json: json(payload)
+            case .text: text(payload).map(OutputValue.text)
+            case .raw: WireDump.text(payload.value).map(OutputValue.text)
+            }
+        return value ?? opaque(payload.typeURL, payload.value)
+    }
+
+    private func json(_ payload: AnyPayload) -> OutputValue? {
         if let message = try? domain.messages.decode(payload), let json = try? Self.json(message) { return json }
-        return opaque(payload.typeURL, payload.value)
+        guard let message = dynamic(payload), let json = try? message.json() else { return nil }
+        return .message(typeURL: payload.typeURL, json: json)
+    }
+
+    private func text(_ payload: AnyPayload) -> String? {
+        if let message = try? domain.messages.decode(payload) { return message.textFormatString() }
+        return dynamic(payload)?.text()
+    }
+
+    private func dynamic(_ payload: AnyPayload) -> DynamicMessage? {
+        guard let type = descriptors?.message(named: payload.typeName) else { return nil }
+        return try? DynamicMessage(type, serialized: payload.value)
     }
 
     private func opaque(_ typeURL: String?, _ bytes: [UInt8]) -> OutputValue {

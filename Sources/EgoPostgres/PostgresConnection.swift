@@ -27,6 +27,7 @@ final class PostgresConnection {
     private(set) var isInTransaction = false
     private var channelName: String?
     private var isListening = false
+    private var isBroken = false
     /// What was read from the server when the connection was made.
     let session: PostgresSession
     private let options: PostgresStoreOptions
@@ -60,7 +61,7 @@ final class PostgresConnection {
     deinit { PQfinish(handle) }
 
     /// Whether the connection can be used for the next call.
-    var isUsable: Bool { PQstatus(handle) == CONNECTION_OK && PQtransactionStatus(handle) == PQTRANS_IDLE }
+    var isUsable: Bool { !isBroken && PQstatus(handle) == CONNECTION_OK && PQtransactionStatus(handle) == PQTRANS_IDLE }
 
     /// What a cancel request is made from; outlives the connection.
     var cancelHandle: PostgresCancel? { PQgetCancel(handle).map(PostgresCancel.init) }
@@ -287,18 +288,14 @@ final class PostgresConnection {
         return "ego_\(nextName)"
     }
 
+    /// What libpq itself says is of the connection, also where it has not noticed yet that it is gone.
     private func failure() -> PostgresError {
-        PostgresError(connection: handle, isConnectionLost: PQstatus(handle) != CONNECTION_OK)
+        isBroken = true
+        return PostgresError(connection: handle, isConnectionLost: true)
     }
 
     private func sent(_ code: Int32) throws(PostgresError) {
-        if code == 1 { return }
-        let error = failure()
-        if PQpipelineStatus(handle) != PQ_PIPELINE_OFF {
-            // Nothing of the pipeline has to be kept: the connection is not used again.
-            throw PostgresError(message: error.message, isConnectionLost: true)
-        }
-        throw error
+        if code != 1 { throw failure() }
     }
 
     private func send(_ sql: String, _ values: [PostgresValue]) throws(PostgresError) {
@@ -352,9 +349,10 @@ final class PostgresConnection {
                 } catch {
                     failed = error
                 }
-                // The rest is not wanted: without this the server would send all of it.
+                // The rest is not wanted: without this the server would send all of it. Behind a proxy the request could
+                // meet another's statement.
                 isStopped = true
-                cancelHandle?.cancel()
+                if !session.isPooled { cancelHandle?.cancel() }
             default:
                 let error = PostgresError(result, isConnectionLost: PQstatus(handle) != CONNECTION_OK)
                 let isOurs = isStopped && error.sqlState == "57014"

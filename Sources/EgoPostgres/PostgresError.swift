@@ -38,7 +38,8 @@ public struct PostgresError: Error, Sendable, Hashable, CustomStringConvertible 
                 ? "a value was refused" + (subject.isEmpty ? "" : " (\(subject.joined(separator: ".")))")
                 : text.isEmpty ? Self.firstLine(String(cString: PQresultErrorMessage(result.handle))) : text,
             constraint: field(Int(UInt8(ascii: "n"))),
-            isConnectionLost: isConnectionLost || state.hasPrefix("08") || ["57P01", "57P02", "57P03"].contains(state))
+            isConnectionLost: isConnectionLost || state.isEmpty || state.hasPrefix("08")
+                || ["57P01", "57P02", "57P03"].contains(state))
     }
 
     /// What libpq says of a connection.

@@ -3,6 +3,8 @@ public import EgoCore
 extension PostgresStore {
     /// How often a group is decided anew when other processes write the same entities.
     private static let attempts = 20
+    /// After so many attempts a group waits for its turn on its entities.
+    private static let attemptsWithoutLock = 2
 
     public func append(_ group: [AppendRequest]) async throws(StoreError) -> [AppendOutcome] {
         if group.isEmpty { return [] }
@@ -11,8 +13,19 @@ extension PostgresStore {
         /// What was sent on a connection that was lost: it may be there, or may yet appear.
         var uncertain: AppendPlan?
         var lastError: StoreError?
-        for _ in 0..<Self.attempts {
-            if let sent = uncertain, let outcomes = try await outcomes(of: group, sentAs: sent) { return outcomes }
+        for number in 0..<Self.attempts {
+            if let sent = uncertain {
+                if let outcomes = try await outcomes(of: group, sentAs: sent) { return outcomes }
+                knowledge = try await self.knowledge(of: group)
+            }
+            if number > Self.attemptsWithoutLock, uncertain == nil {
+                switch try await appendInTurn(group) {
+                case .done(let outcomes): return outcomes
+                case .beaten: break
+                case .lost(let plan, let error): (uncertain, lastError) = (plan, error)
+                }
+                continue
+            }
             guard let plan = AppendPlan(group, knowledge: knowledge) else {
                 knowledge = try await self.knowledge(of: group)
                 continue
@@ -28,7 +41,6 @@ extension PostgresStore {
             case .lost(let error):
                 lastError = error
                 uncertain = plan
-                knowledge = try await self.knowledge(of: group)
             }
         }
         throw StoreError(
@@ -60,6 +72,49 @@ extension PostgresStore {
             }
         }
     }
+
+    private enum Turn: Sendable {
+        case done([AppendOutcome])
+        /// Somebody who did not wait was faster; nothing is there.
+        case beaten
+        /// What was sent, if anything was, may be there.
+        case lost(AppendPlan?, StoreError)
+    }
+
+    /// Takes the entities' locks first, then looks at them and writes. Whoever appends to an entity that many processes
+    /// append to waits here for its turn, instead of being the slower one again and again.
+    private func appendInTurn(_ group: [AppendRequest]) async throws(StoreError) -> Turn {
+        let ids = Set(group.map(\.persistenceID)).sorted().map { Optional($0.rawValue) }
+        let look = knowledgeStatements(of: group)
+        let insert = insert
+        let turn = try await pool.run(.again) { (connection) throws(StoreError) -> Turn in
+            var sent: AppendPlan?
+            do throws(PostgresError) {
+                return try connection.transaction { () throws(PostgresError) -> Turn in
+                    _ = try connection.batch([Self.lockShared, PostgresStatement(Self.lockEntities, [.texts(ids)])])
+                    let found = Self.knowledge(try connection.batch(look))
+                    guard let plan = AppendPlan(group, knowledge: found) else { return .beaten }
+                    if plan.entities.isEmpty { return .done(plan.settled(with: [:], group)) }
+                    sent = plan
+                    let written = try connection.batch([PostgresStatement(insert, self.parameters(plan, group))])
+                    guard let result = written.first, let first = result.first, first.bool(0) else { return .beaten }
+                    return .done(plan.settled(with: Self.offsets(result), group))
+                }
+            } catch {
+                let failure = StoreError(error, during: "append")
+                if error.isConnectionLost { return .lost(sent, failure) }
+                if error.isUniqueViolation || error.isTransient { return .beaten }
+                throw failure
+            }
+        }
+        if case .done = turn { notifier.notify() }
+        return turn
+    }
+
+    private static let lockEntities = """
+        SELECT count(pg_advisory_xact_lock('events_store'::regclass::oid::int4, hashtext(id)))
+        FROM (SELECT unnest($1::text[]) AS id) ids
+        """
 
     private static func offsets(_ result: PostgresResult) -> [PersistenceID: [UInt64: Offset]] {
         var offsets: [PersistenceID: [UInt64: Offset]] = [:]
@@ -177,31 +232,38 @@ extension PostgresStore {
             WHERE persistence_id = c.id AND command_id = c.command_id LIMIT 1) k
         """
 
-    private func knowledge(
-        of group: [AppendRequest]
-    ) async throws(StoreError) -> [PersistenceID: AppendPlan.Knowledge] {
-        let ids = Array(Set(group.map(\.persistenceID))).map { Optional($0.rawValue) }
+    private func knowledgeStatements(of group: [AppendRequest]) -> [PostgresStatement] {
+        let ids = Set(group.map(\.persistenceID)).sorted().map { Optional($0.rawValue) }
         let commands = group.compactMap { request in
             request.metadata.commandID.map { (request.persistenceID.rawValue, $0.rawValue) }
         }
-        let selectEntities = selectEntities
+        return [
+            PostgresStatement(selectEntities, [.texts(ids)]),
+            PostgresStatement(Self.selectCommands, [.texts(commands.map(\.0)), .texts(commands.map(\.1))]),
+        ]
+    }
+
+    private static func knowledge(_ results: [PostgresResult]) -> [PersistenceID: AppendPlan.Knowledge] {
+        var knowledge: [PersistenceID: AppendPlan.Knowledge] = [:]
+        for row in results[0].rows {
+            knowledge[PersistenceID(stored: row.text(0))] = AppendPlan.Knowledge(
+                last: UInt64(row.integer(1)), isErased: row.bool(2))
+        }
+        for row in results[1].rows {
+            let id = CommandID(stored: row.text(1))
+            knowledge[PersistenceID(stored: row.text(0))]?.commands[id] = CommandRecord(
+                commandID: id, before: SequenceNumber(UInt64(row.integer(2))),
+                after: SequenceNumber(UInt64(row.integer(3))))
+        }
+        return knowledge
+    }
+
+    private func knowledge(
+        of group: [AppendRequest]
+    ) async throws(StoreError) -> [PersistenceID: AppendPlan.Knowledge] {
+        let look = knowledgeStatements(of: group)
         return try await read("read entities") { (connection) throws(PostgresError) in
-            let results = try connection.pipeline([
-                PostgresStatement(selectEntities, [.texts(ids)]),
-                PostgresStatement(Self.selectCommands, [.texts(commands.map(\.0)), .texts(commands.map(\.1))]),
-            ])
-            var knowledge: [PersistenceID: AppendPlan.Knowledge] = [:]
-            for row in results[0].rows {
-                knowledge[PersistenceID(stored: row.text(0))] = AppendPlan.Knowledge(
-                    last: UInt64(row.integer(1)), isErased: row.bool(2))
-            }
-            for row in results[1].rows {
-                let id = CommandID(stored: row.text(1))
-                knowledge[PersistenceID(stored: row.text(0))]?.commands[id] = CommandRecord(
-                    commandID: id, before: SequenceNumber(UInt64(row.integer(2))),
-                    after: SequenceNumber(UInt64(row.integer(3))))
-            }
-            return knowledge
+            Self.knowledge(try connection.pipeline(look))
         }
     }
 

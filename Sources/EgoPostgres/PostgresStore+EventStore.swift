@@ -46,7 +46,7 @@ extension PostgresStore {
                 var event = row.event(of: id, clock)
                 if !isAdopted {
                     event.offset = Offset(
-                        transactionID: UInt64(clamping: row.integer(4)), position: Position(0))
+                        transactionID: UInt64(clamping: row.integer(4)), position: Position(row.integer(3)))
                 }
                 bytes += event.payload.count
                 events.append(event)
@@ -106,7 +106,7 @@ extension PostgresStore {
     // MARK: A journal that has no order of its own
 
     /// Where a database was not adopted, an offset is a timestamp, as it is stored, and a number among the events of that
-    /// timestamp. This is for looking: an event that is committed late, with an earlier timestamp, is not seen by a reader
+    /// timestamp; of an event that was read with its entity it is the sequence number. This is for looking: an event that is committed late, with an earlier timestamp, is not seen by a reader
     /// who has passed it (law 2 holds from adoption on).
     private func journalByTime(
         after offset: Offset, shard: Shard?, limit: PageLimit
@@ -150,7 +150,7 @@ extension PostgresStore {
 
     private func headByTime() async throws(StoreError) -> Offset {
         let sql = """
-            SELECT "timestamp", count(*) FROM events_store
+            SELECT "timestamp", greatest(count(*), max(sequence_number)) FROM events_store
             WHERE "timestamp" = (SELECT max("timestamp") FROM events_store) GROUP BY 1
             """
         return try await read("read the head") { (connection) throws(PostgresError) in

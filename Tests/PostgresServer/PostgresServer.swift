@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 
 /// A private PostgreSQL server on a Unix socket in a temporary directory, which ends with this process, however that ends.
 ///
@@ -9,6 +10,7 @@ public final class PostgresServer: Sendable {
     private let folder: URL
     private let programs: URL
     private let keeper: Keeper
+    private let others = Mutex<[Keeper]>([])
 
     /// No server could be started.
     public struct Failure: Error, CustomStringConvertible {
@@ -52,11 +54,11 @@ public final class PostgresServer: Sendable {
         try Self.run(
             programs.appending(path: "initdb").path,
             ["-D", data, "-U", "ego", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C"])
-        let extra =
-            settings + [
-                "unix_socket_directories = '\(folder.path)'", "listen_addresses = ''", "max_connections = 60",
-                "shared_buffers = 64MB", "log_min_messages = fatal",
-            ]
+        let defaults = [
+            "unix_socket_directories = '\(folder.path)'", "listen_addresses = ''", "max_connections = 60",
+            "shared_buffers = 64MB", "log_min_messages = fatal",
+        ]
+        let extra = defaults + settings
         try Self.asServerUser("cat >> '\(data)/postgresql.conf'", input: extra.joined(separator: "\n") + "\n")
         try start()
     }
@@ -65,18 +67,8 @@ public final class PostgresServer: Sendable {
 
     /// Starts the server; it is stopped, and its files go, when this process is gone.
     public func start() throws {
-        let script = """
-            '\(programs.path)/postgres' -D '\(data)' >'\(folder.path)/log' 2>&1 &
-            server=$!
-            trap '' TERM INT HUP
-            while read -r line; do
-                [ "$line" = stop ] && break
-            done
-            kill -QUIT $server 2>/dev/null
-            wait $server
-            [ "$line" = stop ] || rm -rf '\(folder.path)'
-            """
-        try keeper.start(Self.shell(script))
+        try keeper.start(
+            Self.shell(Self.kept("'\(programs.path)/postgres' -D '\(data)' >'\(folder.path)/log' 2>&1", folder.path)))
         let deadline = Date().addingTimeInterval(30)
         while true {
             let status = try? Self.run(
@@ -89,6 +81,27 @@ public final class PostgresServer: Sendable {
             }
             Thread.sleep(forTimeInterval: 0.02)
         }
+    }
+
+    /// Runs another program beside the server, as the user that the server runs as; it too ends with this process.
+    public func keep(_ command: String) throws {
+        let keeper = Keeper()
+        try keeper.start(Self.shell(Self.kept(command, folder.path, signal: "KILL")))
+        others.withLock { $0.append(keeper) }
+    }
+
+    private static func kept(_ command: String, _ folder: String, signal: String = "QUIT") -> String {
+        """
+        \(command) &
+        server=$!
+        trap '' TERM INT HUP
+        while read -r line; do
+            [ "$line" = stop ] && break
+        done
+        kill -\(signal) $server 2>/dev/null
+        wait $server
+        [ "$line" = stop ] || rm -rf '\(folder)'
+        """
     }
 
     /// Stops the server as a crash would: at once, without a checkpoint.
@@ -136,6 +149,17 @@ public final class PostgresServer: Sendable {
         try sql("CREATE SCHEMA \(name)")
         return name
     }
+
+    /// Lets a role in with its password only.
+    public func require(password role: String) throws {
+        try Self.asServerUser(
+            "printf 'local all \(role) scram-sha-256\\n' | cat - '\(data)/pg_hba.conf' > '\(data)/new' && mv '\(data)/new' '\(data)/pg_hba.conf'"
+        )
+        try sql("SELECT pg_reload_conf()")
+    }
+
+    /// Runs a shell script as the user that the server runs as.
+    public func run(_ script: String) throws { try Self.asServerUser(script) }
 
     // MARK: Processes
 

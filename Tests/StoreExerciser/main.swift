@@ -6,11 +6,14 @@
 //   StoreExerciser import PATH FILE CALL        imports, likewise
 //   StoreExerciser unsnapshot PATH ID CALL      deletes an entity's snapshots, likewise
 //   StoreExerciser lock PATH                    holds the write lock until standard input ends
+//
+// PATH is a SQLite file, or the URL of a PostgreSQL database.
 
 import BankDomain
 import Ego
 import EgoCore
 import EgoOperations
+import EgoPostgres
 import EgoSQLite
 import EgoTestKit
 import Foundation
@@ -21,8 +24,19 @@ func say(_ line: String) {
     FileHandle.standardOutput.write(Data((line + "\n").utf8))
 }
 
+func open(_ path: String) async throws -> any Store {
+    if path.hasPrefix("postgres://") {
+        return try await PostgresStore(
+            url: PostgresURL(path), options: PostgresStoreOptions(reconnectTimeout: .seconds(60)))
+    }
+    return try await SQLiteStore(path: path, options: SQLiteStoreOptions(busyTimeout: .seconds(60)))
+}
+
 func credit(_ path: String, clients: Int) async throws {
-    let store = try await SQLiteStore(path: path)
+    try await credit(try await open(path), clients: clients)
+}
+
+func credit(_ store: some Store, clients: Int) async throws {
     let engine = Engine(
         store: store, domain: .bank, configuration: EngineConfiguration(snapshotInterval: 20))
     say("ready")
@@ -49,7 +63,7 @@ func credit(_ path: String, clients: Int) async throws {
 }
 
 func write(_ path: String, name: String, writers: Int, count: Int) async throws {
-    let store = try await SQLiteStore(path: path, options: SQLiteStoreOptions(busyTimeout: .seconds(60)))
+    let store = try await open(path)
     try await withThrowingTaskGroup(of: Void.self) { group in
         for writer in 0..<writers {
             group.addTask {
@@ -107,7 +121,7 @@ final class DeadlyStore: ForwardingStore {
 
 /// Prints the result of a transfer, or the error that ended it.
 func transfer(_ kind: String, _ path: String, _ subject: String, at moment: Int) async throws {
-    let store = DeadlyStore(try await SQLiteStore(path: path), at: moment)
+    let store = DeadlyStore(try await open(path), at: moment)
     let page = PageLimit(rows: 7)
     let person = Operator.current()
     switch kind {

@@ -10,6 +10,7 @@ private struct EventsOptions: Sendable {
     var limit: Int?
     var isFollowing = false
     var hasStart = false
+    var form = PayloadView.Form.json
 }
 
 extension Command where Context == CommandContext {
@@ -74,6 +75,13 @@ extension Command where Context == CommandContext {
                 ) {
                     (value, options) in options.isFollowing = value.isOn
                 },
+                Flag("text", arity: .toggle(negated: false), summary: "show payloads in protobuf text format") {
+                    (value, options) in options.form = value.isOn ? .text : .json
+                },
+                Flag(
+                    "raw", arity: .toggle(negated: false),
+                    summary: "show the fields of payloads by their numbers, whatever is known of their types"
+                ) { (value, options) in options.form = value.isOn ? .raw : .json },
             ],
             operands: [
                 Operand("ID", arity: .optional, summary: "the entity", completion: .dynamic("entity")) {
@@ -83,6 +91,8 @@ extension Command where Context == CommandContext {
             examples: [
                 Example("events acc-1", "the events of one entity"),
                 Example("events --type AccountDebited --limit 5", "five debits of any account"),
+                Example("events acc-1 --descriptor-set bank.binpb", "payloads of a store whose domain is not linked"),
+                Example("events acc-1 --raw", "the fields by number, where nothing is known of the types"),
                 Example("events --after 0 --follow --limit 3", "the first three events, or the next ones"),
             ],
             exitCodes: [
@@ -116,14 +126,17 @@ extension Command where Context == CommandContext {
                 await store.close()
                 throw error
             }
-            return listing(query, isFollowing: options.isFollowing, store, context)
+            return listing(query, options, store, context)
         }
     }
 
     private static func listing(
-        _ query: EventQuery, isFollowing: Bool, _ store: any Store, _ context: CommandContext
+        _ query: EventQuery, _ options: EventsOptions, _ store: any Store, _ context: CommandContext
     ) -> CommandOutput {
-        let run = EventsRun(query: query, isFollowing: isFollowing, store: store, context: context)
+        let isFollowing = options.isFollowing
+        let run = EventsRun(
+            query: query, isFollowing: isFollowing, store: store, context: context,
+            view: PayloadView(context, form: options.form))
         var resolved: [OutputValue.Field] = []
         if let since = query.since { resolved.append(OutputValue.Field("since", .moment(since))) }
         if let until = query.until { resolved.append(OutputValue.Field("until", .moment(until))) }
@@ -146,13 +159,13 @@ private actor EventsRun {
     /// How often another process's writes are looked for.
     private static let interval: Duration = .milliseconds(100)
 
-    init(query: EventQuery, isFollowing: Bool, store: any Store, context: CommandContext) {
+    init(query: EventQuery, isFollowing: Bool, store: any Store, context: CommandContext, view: PayloadView) {
         self.query = query
         self.isFollowing = isFollowing
         self.store = store
         self.context = context
         self.listing = EventListing(store: store, query: query, page: context.page)
-        self.view = PayloadView(context)
+        self.view = view
     }
 
     func nextPage() async throws -> [OutputValue]? {
