@@ -84,7 +84,9 @@ let package = Package(
             name: "CountingOps", dependencies: ["EgoCommands", "EgoCore", .protobuf], path: "Tests/CountingOps"),
         .testTarget(
             name: "ReadmeTests",
-            dependencies: ["CountingOps", "Ego", "EgoCore", "EgoSQLite", "EgoTestKit", "ego", .protobuf]),
+            dependencies: [
+                "CountingOps", "Ego", "EgoCore", "EgoSQLite", "EgoTestKit", "PostgresServer", "ego", .protobuf,
+            ]),
     ]
 )
 

@@ -24,6 +24,9 @@ extension Manual {
                 [
                     "The store, as --store names it. Every flag of every command has such a variable: its name in capitals, with _ for -."
                 ]),
+            ManualEntry(
+                "PGHOST, PGUSER, PGPASSWORD, PGSERVICE",
+                ["What a postgres:// URL leaves out, as for every program on libpq; PGPASSFILE (~/.pgpass) too."]),
             ManualEntry("EGO_CONTEXT", ["The context of the configuration to use."]),
             ManualEntry("EGO_CONFIG", ["The only configuration file to read."]),
             ManualEntry("NO_COLOR", ["When set, no color."]),

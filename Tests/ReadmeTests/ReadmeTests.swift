@@ -1,4 +1,5 @@
 import Foundation
+import PostgresServer
 import Testing
 
 @Suite("The README")
@@ -53,12 +54,13 @@ struct ReadmeTests {
     @Test("shows a session that gives what it shows")
     func session() throws {
         let sessions = try blocks("console").filter { $0.contains("$ ego ") }
-        try #require(sessions.count == 2)
+        try #require(sessions.count == 3)
         let folder = try temporaryFolder()
         defer { try? FileManager.default.removeItem(at: folder) }
+        let server = try database()
         for step in sessions.joined().components(separatedBy: "$ ego ").dropFirst() {
             let lines = step.split(separator: "\n", maxSplits: 1, omittingEmptySubsequences: false)
-            let text = try run("$EGO \(lines[0])", in: folder).output.trimmingCharacters(in: .newlines)
+            let text = try run("$EGO \(lines[0])", in: folder, server).output.trimmingCharacters(in: .newlines)
             // Three dots stand for what is another each time.
             let wanted = String(lines[1]).trimmingCharacters(in: .newlines).components(separatedBy: "...")
             let pattern = wanted.map(NSRegularExpression.escapedPattern).joined(separator: "[0-9a-f]+")
@@ -73,7 +75,18 @@ struct ReadmeTests {
         return folder
     }
 
-    private func run(_ script: String, in folder: URL) throws -> (code: Int32, output: String) {
+    /// A server on which eGo for Go has written a database `bank`.
+    private func database() throws -> PostgresServer {
+        let server = try PostgresServer.shared("readme")
+        try server.sql("CREATE DATABASE bank")
+        let dump = root.appending(path: "Fixtures/ego-go/ego-v4.sql")
+        try server.sql(try String(contentsOf: dump, encoding: .utf8), database: "bank")
+        return server
+    }
+
+    private func run(
+        _ script: String, in folder: URL, _ server: PostgresServer? = nil
+    ) throws -> (code: Int32, output: String) {
         let process = Process()
         let output = Pipe()
         process.executableURL = URL(filePath: "/bin/bash")
@@ -83,6 +96,10 @@ struct ReadmeTests {
             "EGO": URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "ego").path,
             "EGO_OUTPUT": "table", "XDG_CONFIG_HOME": folder.path, "PATH": "/usr/bin:/bin",
         ]
+        if let server {
+            process.environment?["PGHOST"] = server.socket
+            process.environment?["PGUSER"] = "ego"
+        }
         process.standardOutput = output
         try process.run()
         let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
