@@ -119,7 +119,7 @@ extension PostgresStore {
     private static func offsets(_ result: PostgresResult) -> [PersistenceID: [UInt64: Offset]] {
         var offsets: [PersistenceID: [UInt64: Offset]] = [:]
         for row in result.rows where !row.isNull(1) {
-            offsets[PersistenceID(stored: row.text(1)), default: [:]][UInt64(row.integer(2))] = Offset(
+            offsets[PersistenceID(stored: row.text(1)), default: [:]][UInt64(clamping: row.integer(2))] = Offset(
                 transactionID: row.transactionID(3), position: Position(row.integer(4)))
         }
         return offsets
@@ -247,13 +247,13 @@ extension PostgresStore {
         var knowledge: [PersistenceID: AppendPlan.Knowledge] = [:]
         for row in results[0].rows {
             knowledge[PersistenceID(stored: row.text(0))] = AppendPlan.Knowledge(
-                last: UInt64(row.integer(1)), isErased: row.bool(2))
+                last: UInt64(clamping: row.integer(1)), isErased: row.bool(2))
         }
         for row in results[1].rows {
             let id = CommandID(stored: row.text(1))
             knowledge[PersistenceID(stored: row.text(0))]?.commands[id] = CommandRecord(
-                commandID: id, before: SequenceNumber(UInt64(row.integer(2))),
-                after: SequenceNumber(UInt64(row.integer(3))))
+                commandID: id, before: SequenceNumber(UInt64(clamping: row.integer(2))),
+                after: SequenceNumber(UInt64(clamping: row.integer(3))))
         }
         return knowledge
     }

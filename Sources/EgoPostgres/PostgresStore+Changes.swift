@@ -226,7 +226,7 @@ extension PostgresStore {
             let number = Int64(clamping: event.sequenceNumber.rawValue)
             let isFirst = target.last == 0 && number > 1
             guard isFirst || number == target.last + 1 else {
-                throw StoreError(.conflict, event, after: SequenceNumber(UInt64(target.last)))
+                throw StoreError(.conflict, event, after: SequenceNumber(UInt64(clamping: target.last)))
             }
             if isFirst { targets[event.persistenceID]?.floor = number - 1 }
             targets[event.persistenceID]?.last = number
@@ -236,7 +236,7 @@ extension PostgresStore {
                 isEncrypted: event.isEncrypted, metadata: event.metadata.encoded, unknownFields: event.unknownFields)
             areDeleted.append(event.isDeleted)
             if let commandID = event.metadata.commandID {
-                commands.add(event.persistenceID, commandID, SequenceNumber(UInt64(number - 1)), event.sequenceNumber)
+                commands.add(event.persistenceID, commandID, SequenceNumber(UInt64(clamping: number - 1)), event.sequenceNumber)
             }
         }
         let found = order.map { targets[$0] }

@@ -20,8 +20,8 @@ extension PostgresStore {
             try connection.first(sql, [.id(id)]) { row -> StreamInfo? in
                 if row.isNull(0), row.isNull(2), row.isNull(3), !row.bool(4) { return nil }
                 return StreamInfo(
-                    last: SequenceNumber(UInt64(max(row.integer(0), row.integer(2), row.integer(3)))),
-                    floor: SequenceNumber(UInt64(row.integer(0))), kind: row.optionalText(1), isErased: !row.isNull(2))
+                    last: SequenceNumber(UInt64(clamping: max(row.integer(0), row.integer(2), row.integer(3)))),
+                    floor: SequenceNumber(UInt64(clamping: row.integer(0))), kind: row.optionalText(1), isErased: !row.isNull(2))
             } ?? nil
         }
     }
@@ -97,8 +97,8 @@ extension PostgresStore {
                 [.id(id), .text(commandID.rawValue)]
             ) { row in
                 CommandRecord(
-                    commandID: commandID, before: SequenceNumber(UInt64(row.integer(0))),
-                    after: SequenceNumber(UInt64(row.integer(1))))
+                    commandID: commandID, before: SequenceNumber(UInt64(clamping: row.integer(0))),
+                    after: SequenceNumber(UInt64(clamping: row.integer(1))))
             }
         }
     }

@@ -81,7 +81,7 @@ extension PostgresStore {
         let stateTime = row.optionalInteger(10).map(clock.moment)
         return EntitySummary(
             persistenceID: id, kind: row.optionalText(1),
-            sequenceNumber: SequenceNumber(UInt64(isDurableState && last == 0 ? row.integer(9) : last)),
+            sequenceNumber: SequenceNumber(UInt64(clamping: isDurableState && last == 0 ? row.integer(9) : last)),
             eventCount: Int(row.integer(5)), isDurableState: isDurableState, shard: shard,
             firstTimestamp: row.optionalInteger(6).map(clock.moment),
             lastTimestamp: row.optionalInteger(7).map(clock.moment) ?? stateTime,

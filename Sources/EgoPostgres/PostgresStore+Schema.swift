@@ -207,7 +207,7 @@ private enum ShardCount {
     /// Tells by the function that a cluster uses; where that does not fit, the shards that are there count.
     static func ofEgoGo(_ connection: PostgresConnection, largest: UInt32) throws(PostgresError) -> UInt32 {
         if largest <= 1 || largest > standard { return largest }
-        let entities = try connection.all(sample) { (PersistenceID(stored: $0.text(0)), UInt64($0.integer(1))) }
+        let entities = try connection.all(sample) { (PersistenceID(stored: $0.text(0)), UInt64(clamping: $0.integer(1))) }
         let fits = entities.allSatisfy { Shard(of: $0.0, count: standard).rawValue == $0.1 }
         return fits ? standard : largest
     }

@@ -93,14 +93,14 @@ private struct StatePlan {
         var records: [PersistenceID: [CommandID: CommandRecord]] = [:]
         for row in entities {
             let id = PersistenceID(stored: row.text(0))
-            versions[id] = SequenceNumber(UInt64(row.integer(1)))
+            versions[id] = SequenceNumber(UInt64(clamping: row.integer(1)))
             if row.bool(2) { erased.insert(id) }
         }
         for row in known {
             let command = CommandID(stored: row.text(1))
             records[PersistenceID(stored: row.text(0)), default: [:]][command] = CommandRecord(
-                commandID: command, before: SequenceNumber(UInt64(row.integer(2))),
-                after: SequenceNumber(UInt64(row.integer(3))))
+                commandID: command, before: SequenceNumber(UInt64(clamping: row.integer(2))),
+                after: SequenceNumber(UInt64(clamping: row.integer(3))))
         }
         for write in group {
             let id = write.persistenceID

@@ -13,8 +13,11 @@ extension DynamicMessage {
 /// Writes messages as protobuf JSON (protobuf.dev/programming-guides/json).
 struct JSONWriter {
     private(set) var bytes: [UInt8] = []
+    private var depth = 0
 
     mutating func write(_ message: DynamicMessage) throws(ReflectionError) {
+        depth += 1
+        defer { depth -= 1 }
         guard let wellKnown = message.type.info.wellKnown else {
             try object(message)
             return
@@ -77,6 +80,8 @@ struct JSONWriter {
         guard let type = message.type.message(named: String(url[url.index(after: slash)...])) else {
             throw ReflectionError("an Any holds a message whose type is not in the set")
         }
+        // An `Any` can hold another one, and so on.
+        if depth > DynamicMessage.depthLimit { throw .tooDeep }
         let content = try value.withBytes { (buffer) throws(ReflectionError) in
             var content = DynamicMessage(type)
             var reader = FieldReader(buffer)

@@ -41,7 +41,7 @@ struct TextReader {
         let field: FieldInfo
         if scanner.peek() == UInt8(ascii: "[") {
             let name = try scanner.bracketed()
-            if message.type.info.wellKnown == .any, name.contains("/") {
+            if message.type.info.wellKnown == .any {
                 guard message.values.isEmpty else { throw TextScanner.malformed }
                 try expanded(&message, name)
                 isExpanded = true
@@ -57,8 +57,7 @@ struct TextReader {
                 guard Self.isReserved(name, in: message.type.info) else {
                     throw ReflectionError("\(message.type.fullName) has no field of that name")
                 }
-                _ = scanner.take(":")
-                try scanner.skipValue()
+                try scanner.skipField()
                 return
             }
             field = found
@@ -78,13 +77,16 @@ struct TextReader {
     }
 
     private static func field(_ name: String, of type: MessageDescriptor) -> FieldInfo? {
-        if let number = Int(name) { return type.info.fieldsByNumber[number] }
+        if let number = number(name) { return type.info.fieldsByNumber[number] }
         guard let field = type.info.fieldsByTextName[name] else { return nil }
         return field
     }
 
+    /// A field's number; it has no zeros before it.
+    private static func number(_ name: String) -> Int? { name.hasPrefix("0") ? nil : Int(name) }
+
     private static func isReserved(_ name: String, in info: MessageInfo) -> Bool {
-        if let number = Int(name) { return info.reservedNumbers.contains { $0.contains(number) } }
+        if let number = number(name) { return info.reservedNumbers.contains { $0.contains(number) } }
         return info.reservedNames.contains(name)
     }
 
@@ -233,7 +235,11 @@ struct TextReader {
         }
         if special == nil {
             if digits.hasSuffix("f") { digits.removeLast() }
-            guard let first = digits.utf8.first, first < 0x3a,
+            // A zero before other digits makes an octal number, which is no fraction.
+            let isOctal =
+                digits.utf8.first == UInt8(ascii: "0")
+                && (digits.utf8.dropFirst().first.map { (0x30...0x39).contains($0) } ?? false)
+            guard !isOctal, let first = digits.utf8.first, first < 0x3a,
                 digits.utf8.allSatisfy({ byte in
                     (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
                         || [UInt8(ascii: "."), UInt8(ascii: "e"), UInt8(ascii: "+"), UInt8(ascii: "-")].contains(byte)

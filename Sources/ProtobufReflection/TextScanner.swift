@@ -56,22 +56,19 @@ struct TextScanner {
         return String(decoding: bytes[start..<position], as: UTF8.self)
     }
 
-    /// What stands in brackets: an extension's name, or a type URL.
+    /// What stands in brackets: an extension's name, or a type URL. White space in it does not count.
     mutating func bracketed() throws(ReflectionError) -> String {
         guard take("[") else { throw Self.malformed }
-        skipSpace()
-        let start = position
-        while position < bytes.count,
-            Self.isWord(bytes[position])
-                || [UInt8(ascii: "."), UInt8(ascii: "/"), UInt8(ascii: "-"), UInt8(ascii: "%")].contains(
-                    bytes[position])
-        {
+        var name: [UInt8] = []
+        while let byte = peek(), Self.isWord(byte) || Self.urlCharacters.contains(byte) {
+            name.append(byte)
             position += 1
         }
-        let name = String(decoding: bytes[start..<position], as: UTF8.self)
         guard !name.isEmpty, take("]") else { throw Self.malformed }
-        return name
+        return String(decoding: name, as: UTF8.self)
     }
+
+    private static let urlCharacters = Array("./-%~!$&()*=+,;".utf8)
 
     /// The word, sign and point of a value that is not quoted.
     mutating func bare() throws(ReflectionError) -> String {
@@ -166,24 +163,40 @@ struct TextScanner {
         return position == start ? nil : number
     }
 
-    /// Steps over the value of a field that is not read.
-    mutating func skipValue() throws(ReflectionError) {
+    /// Steps over the value of a field that is not read, with its colon.
+    mutating func skipField() throws(ReflectionError) {
+        let hasColon = take(":")
         switch peek() {
-        case UInt8(ascii: "{"), UInt8(ascii: "<"):
-            let isBrace = peek() == UInt8(ascii: "{")
-            position += 1
-            try enter()
-            while !take(isBrace ? "}" : ">") {
-                if peek() == UInt8(ascii: "[") { _ = try bracketed() } else { _ = try word() }
-                _ = take(":")
-                try skipValue()
-                if !take(",") { _ = take(";") }
-            }
-            leave()
+        case UInt8(ascii: "{"), UInt8(ascii: "<"): try skipMessage()
+        case _ where hasColon: try skipValue(canBeList: true)
+        default: throw Self.malformed
+        }
+    }
+
+    private mutating func skipMessage() throws(ReflectionError) {
+        let isBrace = take("{")
+        guard isBrace || take("<") else { throw Self.malformed }
+        try enter()
+        while !take(isBrace ? "}" : ">") {
+            if peek() == UInt8(ascii: "[") { _ = try bracketed() } else { _ = try word() }
+            try skipField()
+            if !take(",") { _ = take(";") }
+        }
+        leave()
+    }
+
+    private mutating func skipValue(canBeList: Bool) throws(ReflectionError) {
+        switch peek() {
         case UInt8(ascii: "["):
-            position += 1
+            guard canBeList, take("[") else { throw Self.malformed }
             if take("]") { return }
-            repeat { try skipValue() } while take(",")
+            repeat {
+                if peek() == UInt8(ascii: "{") || peek() == UInt8(ascii: "<") {
+                    try skipMessage()
+                } else {
+                    try skipValue(canBeList: false)
+                }
+            } while take(",")
             if !take("]") { throw Self.malformed }
         case UInt8(ascii: "\""), UInt8(ascii: "'"): _ = try quoted()
         default: _ = try bare()

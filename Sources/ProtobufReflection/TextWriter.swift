@@ -11,8 +11,11 @@ extension DynamicMessage {
 struct TextWriter {
     private(set) var text = ""
     private var indent = ""
+    private var depth = 0
 
     mutating func write(_ message: DynamicMessage) {
+        depth += 1
+        defer { depth -= 1 }
         if message.type.info.wellKnown == .any, expand(message) { return }
         for (field, value) in message.setFields {
             let name = field.isExtension ? "[\(field.fullName)]" : field.textName
@@ -31,9 +34,10 @@ struct TextWriter {
     /// An `Any` whose type is known, with the message that it holds.
     private mutating func expand(_ message: DynamicMessage) -> Bool {
         let url = message.text(1)
-        guard let slash = url.lastIndex(of: "/"),
-            let type = message.type.message(named: String(url[url.index(after: slash)...])),
-            message.unknownFields.isEmpty
+        let name = url.lastIndex(of: "/").map { String(url[url.index(after: $0)...]) } ?? url
+        guard let type = message.type.message(named: name), message.unknownFields.isEmpty,
+            // An `Any` can hold another one, and so on: what lies too deep is shown as bytes.
+            depth <= DynamicMessage.depthLimit
         else { return false }
         var bytes: [UInt8] = []
         if case .bytes(let value)? = message[2] { bytes = value }
