@@ -71,7 +71,9 @@ let package = Package(
             dependencies: [
                 "BankDomain", "EgoCore", "EgoOperations", "EgoSQLite", "EgoTestKit", "StoreExerciser", .protobuf,
             ]),
-        .testTarget(name: "ProtobufReflectionTests", dependencies: ["BankDomain", "EgoTestKit", "ProtobufReflection", .protobuf]),
+        .testTarget(
+            name: "ProtobufReflectionTests",
+            dependencies: ["BankDomain", "EgoTestKit", "ProtobufReflection", .protobuf]),
         .testTarget(name: "CommandLineKitTests", dependencies: ["CommandLineKit", "EgoTestKit"]),
         .testTarget(
             name: "EgoCommandsTests",

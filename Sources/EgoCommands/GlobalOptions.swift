@@ -54,7 +54,7 @@ struct GlobalOptions: Sendable {
     static let flags: [Flag<GlobalOptions>] = [
         Flag(
             "store", arity: .value(placeholder: "URL", completion: .file),
-            summary: "the store, as sqlite:PATH or postgres://HOST/DATABASE"
+            summary: "the store, as sqlite:PATH or a postgres:// URL"
         ) { (value, options) in options.store = value.text },
         Flag(
             "context", short: "C", arity: .value(placeholder: "NAME", completion: .dynamic("context")),
@@ -138,11 +138,11 @@ struct GlobalOptions: Sendable {
         },
         Flag(
             "keys", arity: .value(placeholder: "LOCATION", completion: .file),
-            summary: "where encryption keys are: file:PATH, JSON with key IDs and hexadecimal keys"
+            summary: "encryption keys, as file:PATH (JSON, hex by key ID)"
         ) { (value, options) in options.keys = value.text },
         Flag(
             "descriptor-set", arity: .value(placeholder: "FILE", completion: .file),
-            summary: "the message types, as protoc --include_imports --descriptor_set_out writes them"
+            summary: "a FileDescriptorSet with the message types"
         ) { (value, options) in options.descriptorSet = value.text },
         Flag("decrypt", arity: .toggle(negated: false), summary: "show payloads of encrypted entities in the clear") {
             (value, options) in options.isDecrypting = value.isOn
@@ -159,7 +159,7 @@ extension GlobalOptions {
     /// The value of an option as it would be written in a configuration file; nil when it has none.
     func text(of flag: String) -> String? {
         switch flag {
-        case "store": store
+        case "store": StoreLocation.shown(store)
         case "context": context
         case "domain": domain
         case "output": output?.rawValue

@@ -29,9 +29,8 @@ struct KeyFile {
     /// Reads what `--keys` names.
     init(_ location: String) throws {
         guard location.hasPrefix("file:"), location.count > 5 else {
-            throw UsageError(
-                "\(Escape.shown(location, quoted: true)) is no place of keys", subject: "--keys",
-                hint: "write file:PATH")
+            // The value is not shown: it could be a key.
+            throw UsageError("this is no place of keys that is known", subject: "--keys", hint: "write file:PATH")
         }
         let path = String(location.dropFirst(5))
         let data: Data

@@ -49,6 +49,12 @@ struct PayloadView: Sendable {
     /// Whether what is encrypted with this key is not shown.
     func hides(_ key: String?) -> Bool { key != nil && !isDecrypting }
 
+    /// Whether this stands for a payload that is not shown.
+    func isHidden(_ value: OutputValue) -> Bool {
+        if case .text(let text) = value { return text.hasPrefix("<encrypted key=") }
+        return false
+    }
+
     private static func hidden(_ key: String) -> OutputValue { .text("<encrypted key=\(key)>") }
 
     /// What is stored with an event: its type, and its payload as far as it can be read.

@@ -14,9 +14,13 @@ enum StoreLocation: Sendable, Hashable {
     /// Reads `sqlite:PATH` or `postgres://...`.
     init(_ text: String) throws(UsageError) {
         guard let colon = text.firstIndex(of: ":") else {
+            let isShown = !Self.mayHoldSecret(text)
             throw UsageError(
-                "\(Escape.shown(text, quoted: true)) names no kind of store", subject: "--store",
-                hint: "write sqlite:\(text.isEmpty ? "PATH" : text)")
+                isShown ? "\(Escape.shown(text, quoted: true)) names no kind of store" : "this names no kind of store",
+                subject: "--store",
+                hint: isShown
+                    ? "write sqlite:\(text.isEmpty ? "PATH" : text)"
+                    : "write sqlite:PATH or postgres://USER@HOST/DATABASE")
         }
         let scheme = String(text[..<colon])
         switch scheme {
@@ -30,7 +34,9 @@ enum StoreLocation: Sendable, Hashable {
             }
         default:
             throw UsageError(
-                "unknown store scheme \(Escape.shown(scheme, quoted: true))", subject: "--store",
+                !Self.mayHoldSecret(scheme)
+                    ? "unknown store scheme \(Escape.shown(scheme, quoted: true))" : "unknown store scheme",
+                subject: "--store",
                 hint: Suggestion.hint(for: scheme, among: Self.schemes)
                     ?? "this program knows sqlite:PATH and postgres://...")
         }
@@ -43,6 +49,15 @@ enum StoreLocation: Sendable, Hashable {
         }
         return path
     }
+
+    /// What `--store` was given, without secrets; a text that names no store is not shown where it could hold one.
+    static func shown(_ text: String) -> String {
+        if let location = try? StoreLocation(text) { return location.text }
+        return mayHoldSecret(text) ? "..." : text
+    }
+
+    /// Whether a text that names no store could be a misspelled URL with a password.
+    private static func mayHoldSecret(_ text: String) -> Bool { text.contains("=") || text.contains("@") }
 
     /// The kind of store, for people and programs.
     var kind: String {

@@ -41,7 +41,9 @@ struct StoreSchema: Sendable {
             let found = try await PostgresStore.schema(url: url, options: context.postgresOptions(readOnly: true))
             switch found.kind {
             case .newer, .unknown: throw found.openError(url)
-            default: return Self.report(found)
+            default:
+                if let problem = found.adoptionError(url) { throw problem }
+                return Self.report(found)
             }
         }
     }
@@ -64,6 +66,7 @@ struct StoreSchema: Sendable {
     private func make(_ url: PostgresURL, shards: UInt32?, storeID: String) async throws -> Report {
         var options = context.postgresOptions(readOnly: false)
         let found = try await PostgresStore.schema(url: url, options: options)
+        if let problem = found.adoptionError(url) { throw problem }
         if case .egoGo(let metadata) = found.kind {
             context.note(
                 "\(url) is a database of eGo for Go \(metadata.origin == .egoGoV3 ? "v3" : "v4"); to adopt it, ego will"
@@ -73,7 +76,7 @@ struct StoreSchema: Sendable {
         // The timeout is for each attempt to get at the table.
         let before = try await PostgresStore.initialize(
             url: url, shardCount: shards, storeID: storeID,
-            patience: context.global.timeout.map { .nanoseconds($0) } ?? .seconds(60), options: options)
+            patience: context.global.timeout.map { .nanoseconds($0) - .seconds(1) } ?? .seconds(60), options: options)
         // Older rows can take longer than any statement should otherwise.
         options.statementTimeout = nil
         let count = try await PostgresStore.prepareOrder(url: url, options: options)

@@ -89,7 +89,12 @@ public actor EventListing {
             let found = take(page.events.filter(query.matches))
             if found.isEmpty || given != query.limit { offset = max(offset, page.next) }
             if !found.isEmpty { return found }
-            if page.reachedHead { try await store.awaitAppend(after: offset, timeout: interval) }
+            if page.reachedHead {
+                do throws(StoreError) { try await store.awaitAppend(after: offset, timeout: interval) } catch {
+                    if error.code == .cancelled { throw CancellationError() }
+                    throw error
+                }
+            }
         }
     }
 

@@ -176,7 +176,16 @@ public actor Verification {
     /// Checks an entity; once more when it was written meanwhile, so that a store at work is not blamed for it.
     private func check(_ id: PersistenceID) async throws {
         let start = (found, checked, unfolded)
-        var record = try await EntityResolver(store: store, domain: domain).existing(id)
+        let resolver = EntityResolver(store: store, domain: domain)
+        guard var record = isWhole ? try await resolver.record(id) : try await resolver.existing(id) else {
+            // It was listed: its events have numbers that no entity has, or it was deleted meanwhile.
+            if try await store.entities(EntityQuery(prefix: id.rawValue, limit: 1)).first?.persistenceID == id {
+                report(
+                    .sequenceGap, id, nil, "its events have numbers below 1",
+                    "whoever inserted them did not append: delete them, or restore a backup")
+            }
+            return
+        }
         for _ in 0..<5 {
             (found, checked, unfolded) = start
             checked.entities += 1
@@ -366,6 +375,10 @@ public actor Verification {
             report(.sequenceGap, id, nil, error.message, "restore the events or a snapshot from a backup")
         } catch let error as EgoError {
             if let cause = error.cause as? StoreError { throw cause }
+            if case .undecodable(_, .encrypted)? = error.cause as? FoldError {
+                unfolded += 1  // the key is not here
+                return
+            }
             report(.undecodablePayload, id, nil, error.message, "restore the event from a backup or an export")
         }
     }
@@ -373,6 +386,18 @@ public actor Verification {
     // MARK: Offsets
 
     private func checkOffsets() async throws {
+        for offset in try await store.timestampOffsets() {
+            guard let stored = offset.stored else { continue }
+            checked.offsets += 1
+            if let head = offset.storedHead, stored > head {
+                found.append(
+                    Finding(
+                        kind: .offsetAheadOfHead, id: offset.projection,
+                        message: "projection \(offset.projection) of eGo for Go, shard \(offset.shard.rawValue): "
+                            + "the timestamp \(stored) is past the shard's newest event, \(head)",
+                        remedy: "it will miss events until the clock has passed it: reset it"))
+            }
+        }
         for projection in try await store.projections() {
             let offsets = try await store.offsets(of: projection)
             let head = try await store.head()  // after the offsets: what is committed meanwhile moves it on

@@ -22,8 +22,16 @@ struct PostgresStatement {
 final class PostgresConnection {
     private let handle: OpaquePointer
     /// Names of the statements that the server has prepared for this connection.
-    private var prepared: [String: String] = [:]
+    private var prepared: [Preparation: String] = [:]
     private var nextName = 0
+    /// Beyond so many, statements are planned each time: those of a read model can be of any number.
+    private static let preparedLimit = 500
+
+    /// What a prepared statement is made for: with other types of parameters it is another one.
+    private struct Preparation: Hashable {
+        var sql: String
+        var types: [Oid]
+    }
     private(set) var isInTransaction = false
     private var channelName: String?
     private var isListening = false
@@ -145,13 +153,13 @@ final class PostgresConnection {
         } catch {
             isInTransaction = false
             if PQtransactionStatus(handle) == PQTRANS_INERROR { try? script("ROLLBACK") }
-            throw wrap(error)
+            throw wrap(error.beforeWork)
         }
         defer { isInTransaction = false }
         do throws(Failure) {
             let value = try body()
             do throws(PostgresError) {
-                try script("COMMIT")
+                try commit()
             } catch {
                 throw wrap(error)
             }
@@ -160,6 +168,17 @@ final class PostgresConnection {
             // The first error is what the caller has to know; a connection on which this fails is not used again.
             if PQstatus(handle) == CONNECTION_OK { try? script("ROLLBACK") }
             throw error
+        }
+    }
+
+    /// Commits. A transaction in which a statement has failed is rolled back by the server, which says so in passing.
+    private func commit() throws(PostgresError) {
+        guard PQsendQuery(handle, "COMMIT") == 1 else { throw failure() }
+        var tag = ""
+        try results { (result) throws(PostgresError) in tag = String(cString: PQcmdStatus(result.handle)) }
+        if tag != "COMMIT" {
+            throw PostgresError(
+                sqlState: "25P02", message: "a statement of the transaction had failed; nothing was changed")
         }
     }
 
@@ -185,19 +204,20 @@ final class PostgresConnection {
     func batch(_ statements: [PostgresStatement]) throws(PostgresError) -> [PostgresResult] {
         guard PQenterPipelineMode(handle) == 1 else { throw failure() }
         var steps: [Step] = []
-        var pending: [String: String] = [:]
+        var pending: [Preparation: String] = [:]
         for statement in statements {
             let parameters = PostgresParameters(statement.parameters)
-            if session.isPooled {
-                try sent(sendUnprepared(statement.sql, parameters))
-            } else if let name = prepared[statement.sql] ?? pending[statement.sql] {
+            let preparation = Preparation(sql: statement.sql, types: parameters.types)
+            if let name = prepared[preparation] ?? pending[preparation] {
                 try sent(sendPrepared(name, parameters))
+            } else if !preparesStatements {
+                try sent(sendUnprepared(statement.sql, parameters))
             } else {
                 let name = newName()
                 try sent(sendPreparation(name, statement.sql, parameters))
                 try sent(sendPrepared(name, parameters))
-                pending[statement.sql] = name
-                steps.append(.preparation(sql: statement.sql, name: name))
+                pending[preparation] = name
+                steps.append(.preparation(preparation, name: name))
             }
             steps.append(.execution)
         }
@@ -207,7 +227,7 @@ final class PostgresConnection {
 
     /// What the server answers one after the other in a pipeline.
     private enum Step {
-        case preparation(sql: String, name: String)
+        case preparation(Preparation, name: String)
         case execution
     }
 
@@ -226,7 +246,7 @@ final class PostgresConnection {
                 default:
                     // What was prepared stays prepared, whatever becomes of the transaction.
                     switch step {
-                    case .preparation(let sql, let name): prepared[sql] = name
+                    case .preparation(let preparation, let name): prepared[preparation] = name
                     case .execution: collected.append(result)
                     }
                 }
@@ -235,8 +255,11 @@ final class PostgresConnection {
         }
         if PQstatus(handle) == CONNECTION_OK, let sync = PQgetResult(handle) { PQclear(sync) }
         if PQstatus(handle) == CONNECTION_OK {
-            _ = PQexitPipelineMode(handle)
-            if failed != nil, PQtransactionStatus(handle) != PQTRANS_IDLE { try script("ROLLBACK") }
+            if PQexitPipelineMode(handle) != 1 { isBroken = true }
+            if failed != nil, PQtransactionStatus(handle) != PQTRANS_IDLE {
+                // The first error is what the caller has to know.
+                do { try script("ROLLBACK") } catch { isBroken = true }
+            }
         }
         if let failed { throw failed }
         if PQstatus(handle) != CONNECTION_OK { throw failure() }
@@ -300,18 +323,21 @@ final class PostgresConnection {
 
     private func send(_ sql: String, _ values: [PostgresValue]) throws(PostgresError) {
         let parameters = PostgresParameters(values)
-        if session.isPooled {
+        let preparation = Preparation(sql: sql, types: parameters.types)
+        if let name = prepared[preparation] {
+            try sent(sendPrepared(name, parameters))
+        } else if !preparesStatements {
             try sent(sendUnprepared(sql, parameters))
-            return
-        }
-        if prepared[sql] == nil {
+        } else {
             let name = newName()
             try sent(sendPreparation(name, sql, parameters))
             try results { _ in }
-            prepared[sql] = name
+            prepared[preparation] = name
+            try sent(sendPrepared(name, parameters))
         }
-        try sent(sendPrepared(prepared[sql] ?? "", parameters))
     }
+
+    private var preparesStatements: Bool { !session.isPooled && prepared.count < Self.preparedLimit }
 
     private func sendPreparation(_ name: String, _ sql: String, _ parameters: PostgresParameters) -> Int32 {
         parameters.types.withUnsafeBufferPointer {

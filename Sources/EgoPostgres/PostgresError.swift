@@ -14,12 +14,25 @@ public struct PostgresError: Error, Sendable, Hashable, CustomStringConvertible 
     public let constraint: String
     /// Whether the connection is gone: what was sent last may or may not have been done.
     public let isConnectionLost: Bool
+    /// Whether the connection was lost before anything was asked of it.
+    let isBeforeWork: Bool
 
-    init(sqlState: String = "", message: String, constraint: String = "", isConnectionLost: Bool = false) {
+    init(
+        sqlState: String = "", message: String, constraint: String = "", isConnectionLost: Bool = false,
+        isBeforeWork: Bool = false
+    ) {
         self.sqlState = sqlState
         self.message = message
         self.constraint = constraint
         self.isConnectionLost = isConnectionLost
+        self.isBeforeWork = isBeforeWork
+    }
+
+    /// The same error, of a connection of which nothing was asked yet.
+    var beforeWork: PostgresError {
+        PostgresError(
+            sqlState: sqlState, message: message, constraint: constraint, isConnectionLost: isConnectionLost,
+            isBeforeWork: isConnectionLost)
     }
 
     /// The error of a statement.
@@ -29,6 +42,8 @@ public struct PostgresError: Error, Sendable, Hashable, CustomStringConvertible 
         }
         // The codes are characters (postgres_ext.h), which the importer does not take from their macros.
         let state = field(Int(UInt8(ascii: "C")))
+        // Whatever ends the session, of which there are more with every version.
+        let isFatal = ["FATAL", "PANIC"].contains(field(Int(UInt8(ascii: "V"))))
         let isAboutValue = state.hasPrefix("22") || state.hasPrefix("23")
         let subject = [field(Int(UInt8(ascii: "t"))), field(Int(UInt8(ascii: "c")))].filter { !$0.isEmpty }
         let text = field(Int(UInt8(ascii: "M")))
@@ -38,8 +53,7 @@ public struct PostgresError: Error, Sendable, Hashable, CustomStringConvertible 
                 ? "a value was refused" + (subject.isEmpty ? "" : " (\(subject.joined(separator: ".")))")
                 : text.isEmpty ? Self.firstLine(String(cString: PQresultErrorMessage(result.handle))) : text,
             constraint: field(Int(UInt8(ascii: "n"))),
-            isConnectionLost: isConnectionLost || state.isEmpty || state.hasPrefix("08")
-                || ["57P01", "57P02", "57P03"].contains(state))
+            isConnectionLost: isConnectionLost || isFatal || state.isEmpty || state.hasPrefix("08"))
     }
 
     /// What libpq says of a connection.
@@ -60,11 +74,11 @@ public struct PostgresError: Error, Sendable, Hashable, CustomStringConvertible 
     /// Whether it may succeed when it is done again as a whole.
     var isTransient: Bool { ["40001", "40P01"].contains(sqlState) }
 
+    /// Whether it says nothing of what was asked, only of when.
+    var isCircumstance: Bool { isConnectionLost || isTransient || ["57014", "55P03"].contains(sqlState) }
+
     /// Whether a row was there already.
     var isUniqueViolation: Bool { sqlState == "23505" }
-
-    /// Whether a statement that this connection prepared is not there: a proxy has put another session behind it.
-    var isStatementMissing: Bool { ["26000", "42P05"].contains(sqlState) }
 }
 
 extension StoreError {

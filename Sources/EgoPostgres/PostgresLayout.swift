@@ -10,6 +10,8 @@ struct PostgresLayout: Sendable, Hashable {
     let collation: String
     /// The indexes that can be used, by name.
     let indexes: Set<String>
+    /// Whether a unique key keeps two events of an entity from having the same number.
+    let hasEventKey: Bool
 
     private static let look = """
         SELECT quote_ident(n.nspname) FROM pg_namespace n
@@ -27,6 +29,13 @@ struct PostgresLayout: Sendable, Hashable {
         LEFT JOIN pg_collation co ON co.oid = a.attcollation LEFT JOIN pg_namespace cn ON cn.oid = co.collnamespace
         WHERE c.relkind IN ('r', 'p', 'v', 'f') AND quote_ident(c.relnamespace::regnamespace::name) = $1
             AND c.relname = ANY($2)
+        """
+    private static let selectKey = """
+        SELECT count(*) FROM pg_index x
+        WHERE x.indrelid = to_regclass($1) AND x.indisunique AND x.indisvalid AND x.indpred IS NULL
+            AND ARRAY(SELECT a.attname::text FROM unnest(x.indkey::int2[]) k
+                JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k ORDER BY 1)
+                = ARRAY['persistence_id', 'sequence_number']
         """
     private static let usableIndexes = """
         SELECT i.relname::text FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
@@ -49,6 +58,8 @@ struct PostgresLayout: Sendable, Hashable {
         self.schema = schema
         self.tables = tables
         self.collation = collation
+        self.hasEventKey =
+            try connection.first(Self.selectKey, [.text("\(schema).events_store")], { $0.integer(0) > 0 }) ?? false
         self.indexes = Set(try connection.all(Self.usableIndexes, [.text(schema)]) { $0.text(0) })
     }
 
@@ -71,6 +82,24 @@ struct PostgresLayout: Sendable, Hashable {
         wanted.flatMap { table, columns -> [String] in
             guard let found = tables[table] else { return ifPresent ? [] : [table] }
             return columns.filter { found[$0] == nil }.map { "\(table).\($0)" }
+        }
+    }
+
+    /// The columns whose types are not those that eGo for Go gives them, as `table.column is TYPE`.
+    var foreignTypes: [String] {
+        let numbers = ["sequence_number", "timestamp", "shard_number", "version_number", "current_offset"]
+        let bytes = ["event_payload", "state_payload"]
+        let flags = ["is_deleted", "is_encrypted"]
+        return PostgresSchema.recognized.flatMap { table, _ in
+            (tables[table] ?? [:]).sorted { $0.key < $1.key }.compactMap { column, type in
+                let isRight =
+                    numbers.contains(column)
+                    ? ["bigint", "integer"].contains(type)
+                    : bytes.contains(column)
+                        ? type == "bytea"
+                        : flags.contains(column) ? type == "boolean" : true
+                return isRight ? nil : "\(table).\(column) is \(type)"
+            }
         }
     }
 

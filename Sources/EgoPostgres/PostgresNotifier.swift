@@ -75,22 +75,85 @@ final class PostgresNotifier: Sendable {
         }
     }
 
-    /// Waits until a notification arrives or the time for a poll has come, at most `timeout`.
-    func wait(timeout: Duration) async throws(StoreError) {
-        _ = try await listener.run(.again) { (connection) throws(StoreError) in
-            try connection.run("wait for appends") { () throws(PostgresError) in
-                if connection.session.isPooled {
-                    // A proxy gives each transaction another session, which would not be the one that listens.
-                    return try connection.awaitNotification(timeout: min(timeout, Self.poll))
+    // MARK: Waiting
+
+    private struct Waiting {
+        var waiters: [Int: CheckedContinuation<Void, Never>] = [:]
+        var next = 0
+        /// Listens for as long as somebody waits.
+        var listening: Task<Void, Never>?
+    }
+
+    private let waiting = Mutex(Waiting())
+
+    /// Returns when a notification has arrived, when the time for a poll has come, at the latest after `timeout`, or when
+    /// the task is cancelled.
+    func wait(timeout: Duration) async {
+        let id = waiting.withLock { waiting in
+            waiting.next += 1
+            return waiting.next
+        }
+        let alarm = Mutex<Task<Void, Never>?>(nil)
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                waiting.withLock { waiting in
+                    waiting.waiters[id] = continuation
+                    if waiting.listening == nil { waiting.listening = Task { await listen() } }
                 }
-                try connection.listen()
-                return try connection.awaitNotification(timeout: min(timeout, Self.poll))
+                let task = Task { [self] in
+                    // Cut short by a notification.
+                    try? await Task.sleep(for: min(timeout, Self.poll))
+                    wake(id)
+                }
+                alarm.withLock { $0 = task }
+                if Task.isCancelled { wake(id) }
             }
+        } onCancel: {
+            wake(id)
+        }
+        alarm.withLock { $0 }?.cancel()
+    }
+
+    private func wake(_ id: Int) {
+        waiting.withLock { $0.waiters.removeValue(forKey: id) }?.resume()
+    }
+
+    private func listen() async {
+        while !Task.isCancelled, hasWaiters() {
+            let isNotified = try? await listener.run(.again) { (connection) throws(StoreError) -> Bool in
+                try connection.run("wait for appends") { () throws(PostgresError) in
+                    // A proxy gives each transaction another session, which would not be the one that listens.
+                    if !connection.session.isPooled { try connection.listen() }
+                    return try connection.awaitNotification(timeout: Self.poll)
+                }
+            }
+            switch isNotified {
+            case true?:
+                let waiters = waiting.withLock { waiting in
+                    defer { waiting.waiters = [:] }
+                    return waiting.waiters
+                }
+                for waiter in waiters.values { waiter.resume() }
+                // Who was woken comes back at once, or not at all.
+                try? await Task.sleep(for: .milliseconds(1))
+            case false?: break
+            case nil: try? await Task.sleep(for: Self.poll)
+            }
+        }
+    }
+
+    /// Whether somebody waits; the listening ends otherwise, until somebody does.
+    private func hasWaiters() -> Bool {
+        waiting.withLock { waiting in
+            if waiting.waiters.isEmpty { waiting.listening = nil }
+            return !waiting.waiters.isEmpty
         }
     }
 
     func close() async {
         state.withLock { $0 = .closed }
+        let listening = waiting.withLock { $0.listening }
+        listening?.cancel()
         await pool.close()
         await listener.close()
     }
@@ -102,7 +165,8 @@ extension PostgresStore {
         while try await head() <= offset {
             let rest = deadline - .now
             if rest <= .zero { return }
-            try await notifier.wait(timeout: rest)
+            await notifier.wait(timeout: rest)
+            if Task.isCancelled { throw StoreError(.cancelled, "stopped while waiting for an append") }
         }
     }
 }

@@ -8,7 +8,8 @@ import Synchronization
 final class PostgresPool: Sendable {
     private struct State {
         var idle: [PostgresWorker]
-        var waiters: [CheckedContinuation<PostgresWorker?, Never>] = []
+        var waiters: [(id: Int, continuation: CheckedContinuation<PostgresWorker?, Never>)] = []
+        var nextWaiter = 0
         var isClosed = false
         /// Whether a connection was ever made; before that nothing is worth trying again.
         var wasConnected = false
@@ -42,9 +43,9 @@ final class PostgresPool: Sendable {
             let worker = try await take()
             let outcome = await worker.run(body)
             give(back: worker)
+            if case .notConnected = outcome {} else { state.withLock { $0.wasConnected = true } }
             switch outcome {
-            case .done(let value):
-                return value
+            case .done(let value): return value
             case .failed(let error): throw error
             case .notConnected(let error):
                 let failure = StoreError(error, during: "connect")
@@ -61,26 +62,36 @@ final class PostgresPool: Sendable {
         }
     }
 
-    /// Notes that the database was reached: from now on a lost connection is worth waiting for.
-    func didConnect() { state.withLock { $0.wasConnected = true } }
-
     private func isWorthAnother(_ error: PostgresError) -> Bool {
-        guard state.withLock({ $0.wasConnected }) else { return false }
-        return error.isConnectionLost
+        error.isConnectionLost && state.withLock { $0.wasConnected }
     }
 
+    /// A connection; waits for one, unless the task is cancelled.
     private func take() async throws(StoreError) -> PostgresWorker {
-        let worker = await withCheckedContinuation { (continuation: CheckedContinuation<PostgresWorker?, Never>) in
-            let (now, isClosed) = state.withLock { state -> (PostgresWorker?, Bool) in
-                if state.isClosed { return (nil, true) }
-                if let worker = state.idle.popLast() { return (worker, false) }
-                state.waiters.append(continuation)
-                return (nil, false)
-            }
-            if now != nil || isClosed { continuation.resume(returning: now) }
+        let id = state.withLock { state in
+            state.nextWaiter += 1
+            return state.nextWaiter
         }
-        guard let worker else { throw StoreError(.closed, "the store is closed") }
-        return worker
+        let worker = await withTaskCancellationHandler {
+            await withCheckedContinuation { (continuation: CheckedContinuation<PostgresWorker?, Never>) in
+                let now = state.withLock { state -> PostgresWorker?? in
+                    if state.isClosed || Task.isCancelled { return .some(nil) }
+                    if let worker = state.idle.popLast() { return worker }
+                    state.waiters.append((id, continuation))
+                    return nil
+                }
+                if let now { continuation.resume(returning: now) }
+            }
+        } onCancel: {
+            let waiter = state.withLock { state in
+                state.waiters.firstIndex { $0.id == id }.map { state.waiters.remove(at: $0).continuation }
+            }
+            waiter?.resume(returning: nil)
+        }
+        if let worker { return worker }
+        throw state.withLock { $0.isClosed }
+            ? StoreError(.closed, "the store is closed")
+            : StoreError(.cancelled, "the call was cancelled before it began")
     }
 
     private func give(back worker: PostgresWorker) {
@@ -89,7 +100,7 @@ final class PostgresPool: Sendable {
                 state.idle.append(worker)
                 return nil
             }
-            return state.waiters.removeFirst()
+            return state.waiters.removeFirst().continuation
         }
         waiter?.resume(returning: worker)
     }
@@ -101,7 +112,7 @@ final class PostgresPool: Sendable {
             defer { state.waiters = [] }
             return state.waiters
         }
-        for waiter in waiters { waiter.resume(returning: nil) }
+        for waiter in waiters { waiter.continuation.resume(returning: nil) }
         for worker in workers { await worker.close() }
     }
 }

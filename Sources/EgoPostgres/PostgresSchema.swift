@@ -177,8 +177,8 @@ enum PostgresSchema {
             persistence_id, sequence_number
         FROM (
             SELECT persistence_id, sequence_number,
-                max(CASE WHEN abs("timestamp") < 100000000000 THEN "timestamp" * 1000000000
-                    WHEN abs("timestamp") < 100000000000000 THEN "timestamp" * 1000000
+                max(CASE WHEN abs("timestamp") < 100000000000 THEN "timestamp"::numeric * 1000000000
+                    WHEN abs("timestamp") < 100000000000000 THEN "timestamp"::numeric * 1000000
                     ELSE "timestamp" END) OVER (PARTITION BY persistence_id ORDER BY sequence_number) AS at
             FROM events_store WHERE transaction_id IS NULL
         ) dated

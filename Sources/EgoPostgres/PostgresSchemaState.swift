@@ -66,6 +66,7 @@ public struct PostgresSchemaState: Sendable {
         }
         let missing = layout.missing(of: PostgresSchema.recognized, ifPresent: true)
         if !missing.isEmpty { return .unknown(missing: missing) }
+        if !layout.foreignTypes.isEmpty { return .unknown(missing: layout.foreignTypes) }
         let origin: StoreMetadata.Origin = layout.has("events_store", "state_payload") ? .egoGoV3 : .egoGoV4
         if origin == .egoGoV4, !layout.has("events_store", "encryption_key_id") {
             return .unknown(missing: ["events_store.encryption_key_id"])
@@ -76,12 +77,21 @@ public struct PostgresSchemaState: Sendable {
             return .egoGo(
                 StoreMetadata(
                     storeID: "not-adopted-\(database)", schemaVersion: 0,
-                    shardCount: UInt32(clamping: max(largest, 0) + 1), origin: origin))
+                    shardCount: UInt32(clamping: min(max(largest, 0), Int64(UInt32.max) - 1) + 1), origin: origin))
         }
     }
 
     private static func damaged(_ url: PostgresURL, _ missing: [String]) -> StoreError {
         StoreError(.corrupt, "\(url) lacks \(missing.joined(separator: ", "))")
+    }
+
+    /// Why a database of eGo for Go cannot be adopted; nil where it can.
+    package func adoptionError(_ url: PostgresURL) -> StoreError? {
+        guard case .egoGo = kind, !layout.hasEventKey else { return nil }
+        return StoreError(
+            .notAStore,
+            "\(url): events_store is no table with a unique key on persistence_id and sequence_number; two events of one number could not be told apart"
+        )
     }
 
     /// Why a database in this state cannot be opened.
@@ -96,7 +106,8 @@ public struct PostgresSchemaState: Sendable {
         case .unknown(let missing):
             StoreError(
                 .notAStore,
-                "\(url) has tables of eGo's names that are not eGo's: \(missing.joined(separator: ", ")) missing")
+                "\(url) has tables of eGo's names that are not eGo's: "
+                    + missing.map { $0.contains(" is ") ? $0 : "no \($0)" }.joined(separator: ", "))
         case .older(let version):
             StoreError(
                 .notInitialized, "\(url) has schema version \(version), this program wants \(PostgresSchema.version)")

@@ -32,7 +32,7 @@ struct PostgresSession {
         let isPooled = options.isPooled ?? (Int32(text(0)) != PQbackendPID(handle))
         self.isPooled = isPooled
         isReplica = text(1) == "1"
-        timeout = options.statementTimeout.map { max(1, Int64($0 / .milliseconds(1))) }
+        timeout = options.statementTimeout.map { Int64(min(max($0 / .milliseconds(1), 1), Double(Int32.max) - 1_000)) }
         var statements: [PostgresStatement] = []
         func set(_ name: String, _ value: String) {
             statements.append(
@@ -42,7 +42,8 @@ struct PostgresSession {
         setsSynchronousCommit = text(2) == "off"
         if setsSynchronousCommit { set("synchronous_commit", "on") }
         if let timeout {
-            set("statement_timeout", String(timeout))
+            // A lock that is waited for is told from work that takes long.
+            set("statement_timeout", String(timeout + 200))
             set("lock_timeout", String(timeout))
         }
         settings = isPooled ? [] : statements

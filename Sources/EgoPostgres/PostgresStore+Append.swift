@@ -9,9 +9,20 @@ extension PostgresStore {
     public func append(_ group: [AppendRequest]) async throws(StoreError) -> [AppendOutcome] {
         if group.isEmpty { return [] }
         try checkWritable()
-        var knowledge: [PersistenceID: AppendPlan.Knowledge]?
-        /// What was sent on a connection that was lost: it may be there, or may yet appear.
         var uncertain: AppendPlan?
+        do throws(StoreError) { return try await append(group, &uncertain) } catch {
+            if uncertain == nil { throw error }
+            throw StoreError(
+                .unavailable, "append: the connection was lost; whether the events are there is not known",
+                cause: error.cause ?? error)
+        }
+    }
+
+    /// - Parameter uncertain: what was sent on a connection that was lost: it may be there, or may yet appear.
+    private func append(
+        _ group: [AppendRequest], _ uncertain: inout AppendPlan?
+    ) async throws(StoreError) -> [AppendOutcome] {
+        var knowledge: [PersistenceID: AppendPlan.Knowledge]?
         var lastError: StoreError?
         for number in 0..<Self.attempts {
             if let sent = uncertain {
@@ -159,7 +170,7 @@ extension PostgresStore {
             INSERT INTO ego_commands (persistence_id, command_id, before, after)
             SELECT c.id, c.command_id, c.before, c.after
             FROM unnest($5::text[], $6::text[], $7::int8[], $8::int8[]) AS c(id, command_id, before, after)
-            CROSS JOIN verdict WHERE is_clear
+            CROSS JOIN verdict WHERE is_clear ORDER BY c.id COLLATE "C", c.command_id COLLATE "C"
         ), added AS (
             INSERT INTO events_store (persistence_id, sequence_number, event_payload, event_manifest, "timestamp",
                 shard_number, encryption_key_id, is_encrypted, metadata, unknown_fields)
@@ -169,7 +180,7 @@ extension PostgresStore {
                 $16::bytea[], $17::bytea[]) WITH ORDINALITY
                 AS v(entity, number, time, manifest, payload, key_id, is_encrypted, metadata, unknown_fields, n)
             JOIN entity e ON e.n = v.entity CROSS JOIN verdict
-            WHERE is_clear ORDER BY v.n
+            WHERE is_clear ORDER BY e.n, v.number
             RETURNING persistence_id, sequence_number, transaction_id, position
         )
         SELECT verdict.is_clear, a.persistence_id, a.sequence_number, a.transaction_id, a.position
@@ -288,9 +299,11 @@ extension PostgresStore {
                 isTold = true
             }
             if request.events.isEmpty { continue }
-            let found = try await events(of: request.persistenceID, from: before.next, through: after, limit: .standard)
+            let found = try await all(request.persistenceID, from: before.next, through: after)
             if !isTold {
-                guard found.count == request.events.count, zip(found, request.events).allSatisfy(isSame) else {
+                guard found.count == request.events.count, found.allSatisfy({ $0.metadata == request.metadata }),
+                    zip(found, request.events).allSatisfy(isSame)
+                else {
                     return nil
                 }
                 isTold = true
@@ -300,6 +313,19 @@ extension PostgresStore {
             }
         }
         return isTold ? plan.settled(with: offsets, group) : nil
+    }
+
+    private func all(
+        _ id: PersistenceID, from first: SequenceNumber, through last: SequenceNumber
+    ) async throws(StoreError) -> [PersistedEvent] {
+        var found: [PersistedEvent] = []
+        while true {
+            let next = found.last?.sequenceNumber.next ?? first
+            if next > last { return found }
+            let page = try await events(of: id, from: next, through: last, limit: .standard)
+            if page.isEmpty { return found }
+            found += page
+        }
     }
 
     private func isSame(_ found: PersistedEvent, _ sent: NewEvent) -> Bool {

@@ -3,6 +3,10 @@ public import EgoCore
 extension PostgresStore {
     public func commit(_ changes: [OperatorChange], under lease: Lease?) async throws(StoreError) -> [Int] {
         try await write("change the store") { (connection) throws(StoreError) in
+            _ = try connection.run("change the store") { () throws(PostgresError) in
+                // Appends have looked at what these changes take away; they finish first, and new ones wait.
+                try connection.execute(changes.contains(where: \.takesAway) ? Self.lockExclusive : Self.lockShared.sql)
+            }
             if let lease {
                 let isHeld = try connection.run("check lease") { () throws(PostgresError) in
                     // Nobody takes it over before this transaction ends.
@@ -12,10 +16,6 @@ extension PostgresStore {
                     ) { _ in true }
                 }
                 guard isHeld == true else { throw StoreError(.fenced, "the lease on \(lease.name) was lost") }
-            }
-            _ = try connection.run("change the store") { () throws(PostgresError) in
-                // Appends have looked at what these changes take away; they finish first, and new ones wait.
-                try connection.execute(changes.contains(where: \.takesAway) ? Self.lockExclusive : Self.lockShared.sql)
             }
             var counts: [Int] = []
             for change in changes {
@@ -95,8 +95,9 @@ extension PostgresStore {
         WHERE v.persistence_id = $1 AND v.sequence_number <= $2
             AND NOT EXISTS (SELECT 1 FROM ego_offsets o WHERE o.shard = v.shard_number
                 AND (o.transaction_id, o.position) < (v.transaction_id, v.position))
-            AND NOT EXISTS (SELECT 1 FROM offsets_store o WHERE o.shard_number = v.shard_number
-                AND o.current_offset < v."timestamp")
+            AND NOT EXISTS (SELECT 1 FROM (SELECT DISTINCT projection_name FROM offsets_store) p
+                WHERE NOT EXISTS (SELECT 1 FROM offsets_store o WHERE o.projection_name = p.projection_name
+                    AND o.shard_number = v.shard_number AND o.current_offset >= v."timestamp"))
         """
     private static let retireSnapshots = """
         DELETE FROM snapshots_store s WHERE s.persistence_id = $1 AND s.sequence_number <= $2
@@ -115,7 +116,8 @@ extension PostgresStore {
     private static let keepHead = """
         UPDATE ego_trimmed SET transaction_id = $1, position = $2
         WHERE (transaction_id, position) < ($1, $2)
-            AND NOT EXISTS (SELECT 1 FROM events_store WHERE (transaction_id, position) > ($1, $2))
+            AND NOT EXISTS (SELECT 1 FROM events_store WHERE (transaction_id, position) > ($1, $2)
+                AND transaction_id < pg_snapshot_xmin(pg_current_snapshot()))
         """
     private static let selectLast = """
         SELECT greatest((SELECT max(sequence_number) FROM events_store WHERE persistence_id = $1),
@@ -236,7 +238,8 @@ extension PostgresStore {
                 isEncrypted: event.isEncrypted, metadata: event.metadata.encoded, unknownFields: event.unknownFields)
             areDeleted.append(event.isDeleted)
             if let commandID = event.metadata.commandID {
-                commands.add(event.persistenceID, commandID, SequenceNumber(UInt64(clamping: number - 1)), event.sequenceNumber)
+                commands.add(
+                    event.persistenceID, commandID, SequenceNumber(UInt64(clamping: number - 1)), event.sequenceNumber)
             }
         }
         let found = order.map { targets[$0] }
@@ -315,7 +318,7 @@ extension OperatorChange {
     /// Whether an append that has looked at the entity must not commit after this.
     fileprivate var takesAway: Bool {
         switch self {
-        case .placeTombstone, .raiseFloor, .addState, .addEvents: true
+        case .placeTombstone, .raiseFloor, .addState, .addEvents, .placeHold: true
         default: false
         }
     }

@@ -21,7 +21,8 @@ extension PostgresStore {
                 if row.isNull(0), row.isNull(2), row.isNull(3), !row.bool(4) { return nil }
                 return StreamInfo(
                     last: SequenceNumber(UInt64(clamping: max(row.integer(0), row.integer(2), row.integer(3)))),
-                    floor: SequenceNumber(UInt64(clamping: row.integer(0))), kind: row.optionalText(1), isErased: !row.isNull(2))
+                    floor: SequenceNumber(UInt64(clamping: row.integer(0))), kind: row.optionalText(1),
+                    isErased: !row.isNull(2))
             } ?? nil
         }
     }
@@ -111,12 +112,16 @@ extension PostgresStore {
     private func journalByTime(
         after offset: Offset, shard: Shard?, limit: PageLimit
     ) async throws(StoreError) -> JournalPage {
+        let filter = shard == nil ? "" : "AND v.shard_number = $4"
+        let order = "ORDER BY v.\"timestamp\", v.persistence_id, v.sequence_number"
+        // Those of the same timestamp are counted, those after it are not.
         let sql = layout.statement(
             [],
             """
-            SELECT \(layout.eventColumns) FROM events_store v
-            WHERE v."timestamp" >= $1 \(shard == nil ? "" : "AND v.shard_number = $4")
-            ORDER BY v."timestamp", v.persistence_id, v.sequence_number OFFSET $2 LIMIT $3
+            (SELECT \(layout.eventColumns) FROM events_store v WHERE v."timestamp" = $1 \(filter) \(order) OFFSET $2)
+            UNION ALL
+            (SELECT \(layout.eventColumns) FROM events_store v WHERE v."timestamp" > $1 \(filter) \(order) LIMIT $3)
+            LIMIT $3
             """)
         let time = Int64(clamping: offset.transactionID)
         var parameters: [PostgresValue] = [
@@ -162,14 +167,18 @@ extension PostgresStore {
 }
 
 extension PostgresConnection {
-    /// The last place that a reader may see, also of a record that was deleted since.
+    /// The last place that a reader may see, also of a record that was deleted since. What was deleted beside a transaction
+    /// that is still running counts as the end of what came before that one.
     private static let selectHead = """
         SELECT transaction_id, position FROM (
             (SELECT transaction_id, position FROM events_store
                 WHERE transaction_id < pg_snapshot_xmin(pg_current_snapshot())
                 ORDER BY transaction_id DESC, position DESC LIMIT 1)
             UNION ALL
-            SELECT transaction_id, position FROM ego_trimmed
+            SELECT CASE WHEN transaction_id < x.xmin THEN transaction_id
+                    ELSE (x.xmin::text::bigint - 1)::text::xid8 END,
+                CASE WHEN transaction_id < x.xmin THEN position ELSE 9223372036854775807 END
+            FROM ego_trimmed, (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS xmin) x
         ) places ORDER BY transaction_id DESC, position DESC LIMIT 1
         """
 
@@ -211,7 +220,7 @@ extension PostgresRow {
         var unknownFields = bytes(11)
         if !isNull(12) { unknownFields += PersistedEvent.unknownFields(serializedInlineState: bytes(12)) }
         return PersistedEvent(
-            persistenceID: id, sequenceNumber: SequenceNumber(UInt64(bitPattern: integer(3))),
+            persistenceID: id, sequenceNumber: SequenceNumber(UInt64(clamping: integer(3))),
             offset: isNull(0) ? .start : Offset(transactionID: transactionID(0), position: Position(integer(1))),
             timestamp: clock.moment(integer(4)), shard: Shard(UInt64(bitPattern: integer(5))),
             manifest: text(6), payload: bytes(13), encryptionKeyID: text(9), isEncrypted: bool(7), isDeleted: bool(8),

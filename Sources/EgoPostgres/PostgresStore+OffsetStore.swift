@@ -56,6 +56,10 @@ extension PostgresStore {
             do {
                 try work(transaction)
             } catch {
+                // A lost connection or a collision is no fault of the handler's: the commit as a whole is tried again.
+                if let error = error as? StoreError, (error.cause as? PostgresError)?.isCircumstance == true {
+                    throw error
+                }
                 throw StoreError(
                     .invalid, "projection \(commit.projection): the read model's change failed", cause: error)
             }

@@ -89,7 +89,7 @@ extension PostgresStore {
     }
 
     public func statistics() async throws(StoreError) -> StoreStatistics {
-        let tables = layout.tables.keys.sorted().map { "'\(layout.schema).\($0)'::regclass" }
+        let tables = layout.tables.keys.sorted().map { Optional("\(layout.schema).\($0)") }
         let sql = layout.statement(
             [],
             """
@@ -102,11 +102,11 @@ extension PostgresStore {
                     UNION SELECT persistence_id FROM ego_entities WHERE floor > 0) ids),
                 (SELECT count(*) FROM events_store), (SELECT count(*) FROM snapshots_store),
                 (SELECT count(*) FROM states_store),
-                (SELECT sum(pg_total_relation_size(t))::bigint FROM unnest(ARRAY[\(tables.joined(separator: ", "))]) AS t)
+                (SELECT sum(pg_total_relation_size(to_regclass(t)))::bigint FROM unnest($1::text[]) AS t)
             """)
         let head = try await head()
         return try await read("count") { (connection) throws(PostgresError) in
-            try connection.first(sql) { row in
+            try connection.first(sql, [.texts(tables)]) { row in
                 StoreStatistics(
                     entities: Int(row.integer(0)), events: Int(row.integer(1)), snapshots: Int(row.integer(2)),
                     durableStates: Int(row.integer(3)), head: head, bytes: Int(row.integer(4)))

@@ -57,7 +57,7 @@ extension PostgresStore {
         switch before.kind {
         case .current, .unordered: return before
         case .newer, .unknown, .older: throw before.openError(url)
-        case .absent, .egoGo: break
+        case .absent, .egoGo: if let problem = before.adoptionError(url) { throw problem }
         }
         if connection.session.isReplica {
             throw StoreError(.readOnly, "\(url) is a replica, which takes no writes")
@@ -111,8 +111,9 @@ extension PostgresStore {
                 "INSERT INTO ego_metadata (key, value) VALUES ($1, $2)", [.text(key), .text(value)])
         }
         // Last, and for a moment: from here on writers wait.
-        try connection.script("SET LOCAL lock_timeout = '500ms'")
-        try connection.script("LOCK TABLE events_store, states_store IN ACCESS EXCLUSIVE MODE")
+        try connection.script("SET LOCAL lock_timeout = '400ms'")
+        try connection.script("LOCK TABLE states_store IN ACCESS EXCLUSIVE MODE")
+        try connection.script("LOCK TABLE events_store IN ACCESS EXCLUSIVE MODE")
         if layout.hasInlineState { try connection.script(PostgresSchema.relaxedInlineState) }
         try connection.script(PostgresSchema.addedColumns)
         if isNew { try connection.script(PostgresSchema.orderIndex) }
@@ -135,6 +136,12 @@ extension PostgresStore {
                     "BEGIN ISOLATION LEVEL READ COMMITTED",
                     { () throws(StoreError) in
                         try connection.run("list the older events") { () throws(PostgresError) in
+                            // Two processes may be at it; the second finds the list of the first.
+                            try connection.script("SELECT pg_advisory_xact_lock(1162303264)")
+                            let isListed = try connection.first("SELECT to_regclass('ego_older') IS NOT NULL") {
+                                $0.bool(0)
+                            }
+                            if isListed == true { return }
                             try connection.script("SET LOCAL search_path TO \(state.layout.schema)")
                             try connection.script("SET LOCAL statement_timeout = 0; SET LOCAL work_mem = '64MB'")
                             try connection.script(PostgresSchema.olderRows)
@@ -163,7 +170,7 @@ extension PostgresStore {
                 if !connection.session.isPooled { try connection.script("SET statement_timeout = 0") }
                 if !state.layout.indexes.contains(PostgresSchema.orderIndexName) {
                     // One that was interrupted is there and not valid.
-                    try connection.script("DROP INDEX IF EXISTS \(PostgresSchema.orderIndexName)")
+                    try connection.script("DROP INDEX CONCURRENTLY IF EXISTS \(PostgresSchema.orderIndexName)")
                     try connection.script(PostgresSchema.orderIndexConcurrently)
                 }
                 try connection.transaction { () throws(PostgresError) in
@@ -207,7 +214,9 @@ private enum ShardCount {
     /// Tells by the function that a cluster uses; where that does not fit, the shards that are there count.
     static func ofEgoGo(_ connection: PostgresConnection, largest: UInt32) throws(PostgresError) -> UInt32 {
         if largest <= 1 || largest > standard { return largest }
-        let entities = try connection.all(sample) { (PersistenceID(stored: $0.text(0)), UInt64(clamping: $0.integer(1))) }
+        let entities = try connection.all(sample) {
+            (PersistenceID(stored: $0.text(0)), UInt64(clamping: $0.integer(1)))
+        }
         let fits = entities.allSatisfy { Shard(of: $0.0, count: standard).rawValue == $0.1 }
         return fits ? standard : largest
     }

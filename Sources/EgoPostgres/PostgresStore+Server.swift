@@ -36,11 +36,18 @@ extension PostgresStore {
         WHERE NOT has_table_privilege(t.name, p.name) ORDER BY 1
         """
 
+    private static let mayCreate = "SELECT has_schema_privilege(current_schema(), 'CREATE')"
+
     /// What this role may not do with the store's tables, as `events_store INSERT`.
     public func missingPrivileges() async throws(StoreError) -> [String] {
+        let isAdopted = layout.isAdopted
         let tables = layout.tables.keys.sorted().map { Optional("\(layout.schema).\($0)") }
         return try await read("look at the permissions") { (connection) throws(PostgresError) in
-            try connection.all(Self.selectPrivileges, [.texts(tables)]) { $0.text(0) }
+            var missing = try connection.all(Self.selectPrivileges, [.texts(tables)]) { $0.text(0) }
+            if !isAdopted, try connection.first(Self.mayCreate, [], { $0.bool(0) }) != true {
+                missing.append("CREATE in the schema")
+            }
+            return missing
         }
     }
 }

@@ -77,7 +77,7 @@ extension PostgresStore {
 
     private static func snapshot(_ row: PostgresRow, of id: PersistenceID, _ clock: StoredClock) -> StoredSnapshot {
         StoredSnapshot(
-            persistenceID: id, sequenceNumber: SequenceNumber(UInt64(bitPattern: row.integer(0))),
+            persistenceID: id, sequenceNumber: SequenceNumber(UInt64(clamping: row.integer(0))),
             timestamp: clock.moment(row.integer(1)), manifest: row.text(2), payload: row.bytes(5),
             encryptionKeyID: row.text(4), isEncrypted: row.bool(3))
     }

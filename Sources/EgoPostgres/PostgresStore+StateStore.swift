@@ -17,6 +17,7 @@ extension PostgresStore {
             PostgresStatement(Self.selectCommands, [.texts(commands.map(\.0)), .texts(commands.map(\.1))]),
         ]
         let (shardCount, clock) = (shardCount, clock)
+        var losses = 0
         for _ in 0..<Self.attempts {
             do throws(StoreError) {
                 return try await write("save state") { (connection) throws(StoreError) in
@@ -32,8 +33,9 @@ extension PostgresStore {
                 if cause?.isConnectionLost == true {
                     // What is there now tells: a write with a command ID is a duplicate then, one without a conflict, and
                     // its state is compared by whoever loads it.
-                    if group.allSatisfy({ $0.metadata.commandID != nil }) { continue }
-                    throw error
+                    losses += 1
+                    if losses > 3 || !group.allSatisfy({ $0.metadata.commandID != nil }) { throw error }
+                    continue
                 }
                 // Two first versions of the same entity: the unique key has decided, and is seen now.
                 if cause?.isUniqueViolation != true, cause?.isTransient != true { throw error }
@@ -70,7 +72,7 @@ extension PostgresStore {
         return try await read("read state") { (connection) throws(PostgresError) in
             try connection.first(sql, [.id(id)]) { row in
                 StoredState(
-                    persistenceID: id, version: SequenceNumber(UInt64(bitPattern: row.integer(0))),
+                    persistenceID: id, version: SequenceNumber(UInt64(clamping: row.integer(0))),
                     timestamp: clock.moment(row.integer(1)), shard: Shard(UInt64(bitPattern: row.integer(2))),
                     manifest: row.text(3), payload: row.bytes(4),
                     metadata: (try? EventMetadata(encoded: row.bytes(5))) ?? .none)

@@ -38,7 +38,6 @@ public final class PostgresStore: Store {
             await pool.close()
             throw error
         }
-        pool.didConnect()
         self.url = url
         self.pool = pool
         self.isReadOnly = options.readOnly
@@ -70,11 +69,16 @@ public final class PostgresStore: Store {
                 throw StoreError(.readOnly, "\(url) is a replica, which takes no writes")
             }
             if metadata.origin != .ego {
+                clock = .egoGo
+                // Who only reads tells the unit of each timestamp by itself.
+                if options.readOnly || options.isAdopting { return }
                 let newest = try connection.run("read the newest event") { () throws(PostgresError) in
-                    try connection.first("SELECT max(\"timestamp\") FROM events_store") { $0.optionalInteger(0) } ?? nil
+                    try connection.first(
+                        "SELECT \"timestamp\" FROM events_store ORDER BY transaction_id DESC, position DESC LIMIT 1"
+                    ) { $0.optionalInteger(0) } ?? nil
                 }
-                let writesSeconds = newest.map { $0 < 100_000_000_000 } ?? (metadata.origin == .egoGoV3)
-                clock = writesSeconds ? .egoGoInSeconds : .egoGo
+                let isInSeconds = newest.map { $0 < 100_000_000_000 } ?? (metadata.origin == .egoGoV3)
+                if isInSeconds { clock = .egoGoInSeconds }
             }
         }
     }

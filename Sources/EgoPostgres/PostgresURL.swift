@@ -18,6 +18,11 @@ public struct PostgresURL: Sendable, Hashable, CustomStringConvertible {
     ///
     /// - Throws: `StoreError` with code `invalid` when libpq does not take it.
     public init(_ text: String) throws(StoreError) {
+        // libpq would take the end of the password for the host, and say so.
+        let authority = text.drop { $0 != "/" }.dropFirst(2).prefix { $0 != "/" && $0 != "?" }
+        if authority.count(where: { $0 == "@" }) > 1 {
+            throw StoreError(.invalid, "an @ in the user or the password has to be written as %40")
+        }
         var message: UnsafeMutablePointer<CChar>?
         guard let options = PQconninfoParse(text, &message) else {
             defer { PQfreemem(message) }

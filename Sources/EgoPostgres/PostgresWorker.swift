@@ -10,6 +10,7 @@ final class PostgresWorker: @unchecked Sendable {
     private let url: PostgresURL
     private let options: PostgresStoreOptions
     private var connection: PostgresConnection?
+    private var isClosed = false
     /// The call that is under way, for whoever cancels it.
     private let current = Mutex<Call?>(nil)
 
@@ -52,6 +53,7 @@ final class PostgresWorker: @unchecked Sendable {
         _ body: (PostgresConnection) throws(StoreError) -> Value
     ) -> Outcome<Value> {
         let connection: PostgresConnection
+        if isClosed { return .failed(StoreError(.closed, "the store is closed")) }
         do throws(PostgresError) { connection = try connected() } catch { return .notConnected(error) }
         let isCancelled = current.withLock { call in
             call?.cancel = connection.cancelHandle
@@ -79,9 +81,10 @@ final class PostgresWorker: @unchecked Sendable {
             return .done(try body(connection))
         } catch {
             let cause = error.cause as? PostgresError
+            if let cause, cause.isBeforeWork { return .notConnected(cause) }
             if cause?.isConnectionLost == true { return .lost(error) }
             if cause?.sqlState == "57014", current.withLock({ $0?.isCancelled ?? false }) {
-                return .failed(StoreError(.cancelled, "the call was cancelled; nothing was changed", cause: cause))
+                return .failed(StoreError(.cancelled, "the call was cancelled", cause: cause))
             }
             return .failed(error)
         }
@@ -109,6 +112,7 @@ final class PostgresWorker: @unchecked Sendable {
         await withCheckedContinuation { continuation in
             queue.async { [self] in
                 connection = nil
+                isClosed = true
                 continuation.resume()
             }
         }

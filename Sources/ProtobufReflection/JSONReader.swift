@@ -312,16 +312,17 @@ enum JSONNumber {
     /// An integer of a kind, also in the notation of fractions where it is none.
     static func integer(_ text: String, _ kind: FieldKind) -> DynamicMessage.Value? {
         guard isNumber(text) else { return nil }
+        let fraction = text.contains { ".eE".contains($0) } ? Double(text) : nil
         switch kind {
         case .uint32, .uint64, .fixed32, .fixed64:
-            guard !text.hasPrefix("-"), let number = UInt64(text) ?? Double(text).flatMap({ UInt64(exactly: $0) })
+            guard !text.hasPrefix("-"), let number = UInt64(text) ?? fraction.flatMap({ UInt64(exactly: $0) })
             else {
                 return nil
             }
             let isSmall = kind == .uint32 || kind == .fixed32
             return isSmall && number > UInt64(UInt32.max) ? nil : .unsigned(number)
         default:
-            guard let number = Int64(text) ?? Double(text).flatMap({ Int64(exactly: $0) }) else { return nil }
+            guard let number = Int64(text) ?? fraction.flatMap({ Int64(exactly: $0) }) else { return nil }
             switch kind {
             case .int32, .sint32, .sfixed32: return Int32(exactly: number) == nil ? nil : .signed(number)
             default: return .signed(number)

@@ -299,7 +299,9 @@ enum Base64 {
         var bytes: [UInt8] = []
         var (bits, count, padding) = (0, 0, 0)
         var isURL: Bool?
+        var isEmpty = true
         for byte in text {
+            isEmpty = false
             let digit: Int
             switch byte {
             case UInt8(ascii: "A")...UInt8(ascii: "Z"): digit = Int(byte) - 65
@@ -328,7 +330,7 @@ enum Base64 {
             }
         }
         switch count % 4 {
-        case 0: return padding == 0 ? bytes : nil
+        case 0: return padding == 0 && (count > 0 || isEmpty) ? bytes : nil
         case 2 where padding == 0 || padding == 2: return bytes + [UInt8(bits >> 4 & 255)]
         case 3 where padding == 0 || padding == 1: return bytes + [UInt8(bits >> 10 & 255), UInt8(bits >> 2 & 255)]
         default: return nil

@@ -21,6 +21,7 @@ struct TextReader {
     mutating func read(_ message: inout DynamicMessage, until end: Unicode.Scalar?) throws(ReflectionError) {
         var oneofs: Set<Int> = []
         var isExpanded = false
+        var isFirst = true
         while true {
             if let end {
                 if scanner.take(end) { return }
@@ -31,6 +32,8 @@ struct TextReader {
             // An `Any` in its expanded form has nothing beside it.
             if isExpanded { throw TextScanner.malformed }
             try member(of: &message, &oneofs, &isExpanded)
+            if isExpanded, !isFirst { throw TextScanner.malformed }
+            isFirst = false
             if !scanner.take(",") { _ = scanner.take(";") }
         }
     }
@@ -42,7 +45,7 @@ struct TextReader {
         if scanner.peek() == UInt8(ascii: "[") {
             let name = try scanner.bracketed()
             if message.type.info.wellKnown == .any {
-                guard message.values.isEmpty else { throw TextScanner.malformed }
+                message.values = [:]
                 try expanded(&message, name)
                 isExpanded = true
                 return

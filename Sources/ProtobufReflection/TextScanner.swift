@@ -136,7 +136,7 @@ struct TextScanner {
             let code = digits(upTo: 3, radix: 8)
             guard let code, code < 256 else { throw Self.malformed }
             return [UInt8(code)]
-        case UInt8(ascii: "x"), UInt8(ascii: "X"):
+        case UInt8(ascii: "x"):
             guard let code = digits(upTo: 2, radix: 16) else { throw Self.malformed }
             return [UInt8(code)]
         case UInt8(ascii: "u"), UInt8(ascii: "U"):

@@ -37,7 +37,7 @@ struct AdoptionTests {
                     INSERT INTO events_store (persistence_id, sequence_number, is_deleted, event_payload, event_manifest,
                         \(inline ? "state_payload, state_manifest," : "") "timestamp", shard_number)
                     VALUES ('beside', \(count), false, '\\x0a0178', 'google.protobuf.Any',
-                        \(inline ? "'\\x0a0178', 'google.protobuf.Any'," : "") 1795404900, 0);
+                        \(inline ? "'\\x0a0178', 'google.protobuf.Any'," : "") \(inline ? "1795404900" : "1795404900000000000"), 0);
                     \\echo done
 
                     """.utf8))

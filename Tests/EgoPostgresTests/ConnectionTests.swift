@@ -129,6 +129,77 @@ struct ConnectionTests {
         await store.close()
     }
 
+    @Test("does not call a transaction committed in which a statement has failed")
+    func swallowedError() async throws {
+        let fresh = try await Fresh("connection")
+        let store = try await fresh.open()
+        func commit(_ position: Int64) -> OffsetCommit {
+            OffsetCommit(
+                projection: "p",
+                committed: CommittedOffset(
+                    shard: Shard(0), offset: Offset(position: Position(position)), generation: 1,
+                    timestamp: SystemTime().now()))
+        }
+        try await store.commit(commit(1), with: nil)
+        await #expect(throws: StoreError.self) {
+            try await store.commit(commit(2)) { transaction in
+                _ = try? (transaction as? PostgresTransaction)?.execute("INSERT INTO nowhere VALUES (1)")
+            }
+        }
+        #expect(try await store.offsets(of: "p").map(\.offset.position.rawValue) == [1])
+        await store.close()
+    }
+
+    @Test("takes a parameter for what it is, whatever it was the time before")
+    func parameterTypes() async throws {
+        let fresh = try await Fresh("connection")
+        try fresh.sql("CREATE TABLE read_model (n int, x float8)")
+        let store = try await fresh.open()
+        for (number, value) in [PostgresValue.null, .integer(5), .real(2.5), .integer(7)].enumerated() {
+            let commit = OffsetCommit(
+                projection: "p",
+                committed: CommittedOffset(
+                    shard: Shard(0), offset: Offset(position: Position(Int64(number))), generation: 1,
+                    timestamp: SystemTime().now()))
+            try await store.commit(commit) { transaction in
+                try (transaction as? PostgresTransaction)?.execute("INSERT INTO read_model (x) VALUES ($1)", [value])
+            }
+        }
+        #expect(try fresh.sql("SELECT string_agg(coalesce(x::text, '-'), ' ') FROM read_model") == "- 5 2.5 7")
+        await store.close()
+    }
+
+    @Test("refuses what cannot be adopted before anything is written")
+    func refusesAdoption() async throws {
+        let server = try PostgresServer.shared("connection")
+        for change in [
+            "ALTER TABLE events_store DROP CONSTRAINT events_store_pkey",
+            "ALTER TABLE events_store ALTER \"timestamp\" TYPE timestamptz USING to_timestamp(\"timestamp\" / 1e9)",
+            "ALTER TABLE events_store RENAME TO real; CREATE VIEW events_store AS SELECT * FROM real",
+        ] {
+            let database = try EgoGoDatabase(.v4, on: server)
+            try database.sql(change)
+            let error = await #expect(throws: StoreError.self) {
+                try await PostgresStore.initialize(url: database.url, storeID: "x")
+            }
+            #expect(error?.code == .notAStore, "\(change)")
+            #expect(try database.sql("SELECT count(*) FROM pg_class WHERE relname LIKE 'ego_%'") == "0")
+        }
+        // Numbers that nobody should have written end no process.
+        let database = try EgoGoDatabase(.v4, on: server)
+        try database.sql(
+            """
+            INSERT INTO events_store VALUES ('odd', -5, false, '', 'x', -9, 9223372036854775807, '', false),
+                ('odd', 0, false, '\\x00', 'x', 9223372036854775807, -3, '', false)
+            """)
+        try await database.adopt()
+        let store = try await database.open()
+        #expect(try await journal(of: store).count == 1_762)
+        _ = try await store.entities(EntityQuery(limit: 100))
+        _ = try await store.hazards(now: SystemTime().now())
+        await store.close()
+    }
+
     @Test("keeps every law behind a proxy that gives each transaction another session", arguments: StoreContract.laws)
     func pooled(_ law: StoreLaw) async throws {
         try await law.check(PooledFixture(Proxy.shared()))

@@ -103,6 +103,31 @@ struct WriterTests {
         await store.close()
     }
 
+    @Test("miss nothing when the newest event is deleted beside a transaction that is still running")
+    func deletedHead() async throws {
+        let fresh = try await Fresh("writers-long")
+        let store = try await fresh.open()
+        _ = try await store.append([append("a", 3)])
+        let session = try Session(fresh)
+        try session.send(
+            """
+            BEGIN;
+            INSERT INTO events_store VALUES ('late', 1, false, '\\x0a0178', 'google.protobuf.Any', 1, 0, '', false);
+            """)
+        _ = try await store.append([append("b")])
+        _ = try await store.commit([.deleteEvents(of: PersistenceID("b"), through: .max)], under: nil)
+        let page = try await store.journal(after: .start, shard: nil, limit: .standard)
+        #expect(page.events.map(\.persistenceID.rawValue) == ["a", "a", "a"])
+        let head = try await store.head()
+        #expect(page.next <= head)
+        try session.send("COMMIT;")
+        try session.end()
+        let rest = try await store.journal(after: page.next, shard: nil, limit: .standard)
+        #expect(rest.events.map(\.persistenceID.rawValue) == ["late"], "a reader has passed it")
+        #expect(try await store.head() >= head)
+        await store.close()
+    }
+
     @Test("are woken by an append of another process within 100 ms")
     func woken() async throws {
         let fresh = try await Fresh("writers")

@@ -99,7 +99,7 @@ public final class PostgresServer: Sendable {
             [ "$line" = stop ] && break
         done
         kill -\(signal) $server 2>/dev/null
-        wait $server
+        wait $server 2>/dev/null
         [ "$line" = stop ] || rm -rf '\(folder)'
         """
     }

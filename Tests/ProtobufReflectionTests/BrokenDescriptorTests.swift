@@ -57,7 +57,7 @@ struct BrokenDescriptorTests {
         #expect(isRefused(reversed.reversed()))
     }
 
-    @Test("or read to the end where files import each other in a long chain", arguments: [10, 5_000])
+    @Test("or read to the end where files import each other in a long chain", arguments: [10, 1_000])
     func chain(_ count: Int) throws {
         var set = Google_Protobuf_FileDescriptorSet()
         for index in 0..<count {
@@ -66,7 +66,6 @@ struct BrokenDescriptorTests {
                     $0.name = "\(index).proto"
                     $0.package = "chain"
                     $0.dependency = index + 1 < count ? ["\(index + 1).proto"] : []
-                    $0.publicDependency = index + 1 < count ? [0] : []
                     $0.messageType = [
                         .with {
                             $0.name = "Link\(index)"

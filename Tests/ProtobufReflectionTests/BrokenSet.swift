@@ -29,8 +29,8 @@ struct BrokenSet: Sendable, CustomTestStringConvertible {
         }
     }
 
-    /// A set in which nothing is broken: a file that imports another, with a map, a oneof, an enum, a group, recursion and
-    /// extensions.
+    /// A set in which nothing is broken: a file that imports another, with a map, a oneof, an enum, a group, recursion
+    /// and extensions.
     static let whole: Google_Protobuf_FileDescriptorSet = .with { set in
         let base = File.with { file in
             file.name = "base.proto"

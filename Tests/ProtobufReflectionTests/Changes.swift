@@ -1,7 +1,14 @@
 import EgoTestKit
 
-/// What damage does to bytes and texts.
+/// Bytes of chance, and what damage does to bytes and texts.
 extension SeededGenerator {
+    /// Bytes half of which are small: tags and lengths of small messages, which go deeper than any bytes do.
+    mutating func bytes(_ count: ClosedRange<Int>, small: UInt8 = 60) -> [UInt8] {
+        (0..<Int.random(in: count, using: &self)).map { _ in
+            .random(in: 0...(Bool.random(using: &self) ? small : 255), using: &self)
+        }
+    }
+
     /// Flips, changes, removes, repeats or inserts a byte or a few.
     mutating func change(_ bytes: inout [UInt8]) {
         let place = Int.random(in: 0..<bytes.count, using: &self)

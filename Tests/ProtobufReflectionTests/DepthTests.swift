@@ -6,7 +6,7 @@ import Testing
 struct DepthTests {
     let fixture: DescribedFixture
 
-    init() throws { fixture = try DescribedFixture() }
+    init() throws { fixture = try DescribedFixture.reflection() }
 
     private static let depths = [1, 2, 49, 50, 51, 97, 98, 99, 100, 101, 102, 10_000]
 
@@ -140,13 +140,14 @@ struct DepthTests {
             String(repeating: before, count: depth) + String(repeating: after, count: depth)
         }
         let texts: [(any Message.Type, String)] = [
-            (Reflection_Open_Tree.self, repeated("left {", "}")), (Reflection_Open_Tree.self, repeated("children <", ">")),
+            (Reflection_Open_Tree.self, repeated("left {", "}")),
+            (Reflection_Open_Tree.self, repeated("children <", ">")),
             (Reflection_Open_Tree.self, repeated("children: [{", "}]")),
             (Reflection_Open_Tree.self, repeated("named { key: 'a' value {", "} }")),
             (Reflection_Closed_Groups.self, repeated("ManyTimes { groups {", "} }")),
             (Reflection_Closed_Extensible.self, repeated("[reflection.closed.self_extension] {", "}")),
             (Reflection_Closed_Reserved.self, "gone " + repeated("{ a ", "}").replacing("a }", with: "}")),
-            (Reflection_Closed_Reserved.self, "gone: " + repeated("[", "]")),
+            (Reflection_Closed_Reserved.self, "gone: " + String(repeating: "[", count: depth)),
             (Reflection_Open_Tree.self, String(repeating: "left {", count: depth)),
         ]
         for (type, text) in texts {

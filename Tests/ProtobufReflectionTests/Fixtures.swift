@@ -10,9 +10,14 @@ func fixture(_ name: String) throws -> [UInt8] {
 }
 
 /// A descriptor set of the fixtures, and what the tests read in it on their own.
-struct DescribedFixture {
+struct DescribedFixture: Sendable {
     let set: DescriptorSet
     let schema: Schema
+
+    private static let read = Result { try Self() }
+
+    /// The messages of Fixtures/reflection; read once.
+    static func reflection() throws -> Self { try read.get() }
 
     init(_ name: String = "reflection/reflection.binpb") throws {
         let bytes = try fixture(name)

@@ -7,12 +7,12 @@ import Testing
 struct HostileTextTests {
     let fixture: DescribedFixture
 
-    init() throws { fixture = try DescribedFixture() }
+    init() throws { fixture = try DescribedFixture.reflection() }
 
     private static let jsonTokens = [
-        "{", "}", "[", "]", ",", ":", "\"", "\\", "null", "true", "false", "0", "-", "1", ".", "e", "E5", "1e400", "\\u",
-        "\\ud83d", "\\ude00", "\"a\"", "{}", "[]", "\"\":", " ", "\n", "\t", "\u{1}", "NaN", "\"NaN\"", "Infinity", "=",
-        "/", "+", "é", "9223372036854775808", "@type", "s", "Z",
+        "{", "}", "[", "]", ",", ":", "\"", "\\", "null", "true", "false", "0", "-", "1", ".", "e", "E5", "1e400",
+        "\\u", "\\ud83d", "\\ude00", "\"a\"", "{}", "[]", "\"\":", " ", "\n", "\t", "\u{1}", "NaN", "\"NaN\"",
+        "Infinity", "=", "/", "+", "é", "9223372036854775808", "@type", "s", "Z",
     ]
 
     @Test("damaged JSON", arguments: Subject.everything)
@@ -43,16 +43,19 @@ struct HostileTextTests {
 
     /// Compares where the generated code is to be followed.
     private func compareJSON(_ twin: Twin, _ name: String, _ json: String, _ origin: String) throws {
-        let expected = twin.generatedOutcome(json: json)
         let found = twin.describedOutcome(json: json)
+        if json.contains(/[0-9]{10}|[0-9][eE]/), !twin.hasEnumNumbersThatFit(json: json) { return }
+        let expected = twin.generatedOutcome(json: json)
         guard found != expected else { return }
         // It writes an Any of an empty well-known type without a value, which it then cannot read; and an error in an Any
         // within an Any is lost, with its content.
         if json.contains("@type"), expected == .refused || found == .refused { return }
         // It drops map entries whose enum is null.
         if json.contains("null"), name.hasSuffix("Maps") { return }
-        // It takes enum numbers that do not fit: they do not survive its own bytes.
-        if let bytes = expected.value, twin.generatedOutcome(wire: bytes) != expected { return }
+        // It reads base64 of one digit as empty, and goes on within it: so it takes what is not JSON.
+        if found == .refused, (try? JSONTree(json)) == nil { return }
+        // It does not read base64 of spaces only.
+        if expected == .refused, json.contains(/" +"/) { return }
         // It loses the sign of a zero that ends the text.
         if json.contains(/-0\s*$/) { return }
         Issue.record("\(origin), \(json): \(found), not \(expected)")
@@ -61,8 +64,8 @@ struct HostileTextTests {
 
     private static let textTokens = [
         "{", "}", "<", ">", "[", "]", ",", ";", ":", "\"", "'", "\\", "#", "null", "true", "false", "t", "0", "-", "1",
-        ".", "e", "E5", "1e400", "0x", "08", "inf", "nan", "\\u00e9", "\\x4", "'a'", "{}", " ", "\n", "\t", "\u{1}", "é",
-        "9223372036854775808", "key", "value", "[a/reflection.open.Leaf]", "1:", "a",
+        ".", "e", "E5", "1e400", "0x", "08", "inf", "nan", "\\u00e9", "\\x4", "'a'", "{}", " ", "\n", "\t", "\u{1}",
+        "é", "9223372036854775808", "key", "value", "[a/reflection.open.Leaf]", "1:", "a",
     ]
 
     @Test("damaged text format", arguments: Subject.everything)
@@ -98,6 +101,11 @@ struct HostileTextTests {
         // It takes octal escapes beyond a byte in strings, though not in bytes.
         if text.contains(/\\[4-7][0-7][0-7]/) { return }
         let bare = text.replacing(/"(\\.|[^"\\])*"|'(\\.|[^'\\])*'/, with: "''")
+        // It joins the parts of a name in brackets, also in the middle of a word.
+        if found == .refused, bare.contains(/\[[^\]]*[^\]A-Za-z0-9_.\/][^\]]*\]/) { return }
+        // It takes no colon before the content of an Any, and no separator after it.
+        let hasContent = bare.contains(/\[[^\]]*\/[^\]]*\]/)
+        if expected == .refused, hasContent, bare.contains(/[}>]\s*[,;]|\]\s*:/) { return }
         // It takes no space after a minus sign, which the format allows.
         if bare.contains(/-\s/) { return }
         // It takes a number and a name that are not set apart, and where a number is malformed it looks for inf and nan

@@ -7,7 +7,7 @@ import Testing
 struct HostileWireTests {
     let fixture: DescribedFixture
 
-    init() throws { fixture = try DescribedFixture() }
+    init() throws { fixture = try DescribedFixture.reflection() }
 
     /// Compares what comes of bytes, and takes the other forms of what was accepted.
     private func compare(_ twin: Twin, _ name: String, _ bytes: [UInt8], _ origin: String) throws {
@@ -59,11 +59,7 @@ struct HostileWireTests {
         let twin = try fixture.twin(subject)
         var random = SeededGenerator(seed: seed)
         for _ in 0..<100 {
-            let count = Int.random(in: 0...40, using: &random)
-            let bytes = (0..<count).map { _ in
-                // Small tags and lengths go deeper than bytes of any value.
-                Bool.random(using: &random) ? UInt8.random(in: 0...40, using: &random) : .random(in: 0...255, using: &random)
-            }
+            let bytes = random.bytes(0...40, small: 40)
             try compare(twin, subject.name, bytes, "seed \(seed)")
         }
     }
@@ -92,7 +88,8 @@ struct HostileWireTests {
         let full = [UInt8](repeating: 0xff, count: 9)
         let varints: [[UInt8]] = [
             full + [0x01], full + [0x02], full + [0x7f], full + [0xff], full + [0xff, 0x01], full,
-            [UInt8](repeating: 0x80, count: 9) + [0x00], [UInt8](repeating: 0x80, count: 10) + [0x00], [0x80], [0x80, 0x00],
+            [UInt8](repeating: 0x80, count: 9) + [0x00], [UInt8](repeating: 0x80, count: 10) + [0x00], [0x80],
+            [0x80, 0x00],
         ]
         for field in fixture.schema.message(subject.name).fields {
             for varint in varints {
@@ -147,8 +144,9 @@ struct HostileWireTests {
             let end = WireWriter { $0.tag(field.number, .endGroup) }.bytes
             let other = WireWriter { $0.tag(field.number == 1 ? 2 : field.number - 1, .endGroup) }.bytes
             for bytes in [
-                start, end, start + end, start + end + end, start + other, start + start + end, start + start + end + end,
-                start + other + end, start + [0x08, 0x01] + end, start + [0x08] + end, start + [0x00] + end, other,
+                start, end, start + end, start + end + end, start + other, start + start + end,
+                start + start + end + end, start + other + end, start + [0x08, 0x01] + end, start + [0x08] + end,
+                start + [0x00] + end, other,
             ] {
                 try compare(twin, subject.name, bytes, "group")
                 let inner = WireWriter { $0.field(field.number, delimited: bytes) }.bytes

@@ -63,7 +63,8 @@ struct JSONSpelling: Sendable, CustomTestStringConvertible {
     private static let badScalars = [
         #"{"int32Value":2147483648}"#, #"{"int32Value":1.5}"#, #"{"uint32Value":-1}"#, #"{"uint32Value":-0}"#,
         #"{"int32Value":01}"#, #"{"int32Value":+1}"#, #"{"int32Value":" 1"}"#, #"{"int32Value":"1 "}"#,
-        #"{"int32Value":""}"#, #"{"int64Value":9223372036854775808}"#, #"{"doubleValue":1e999}"#,
+        #"{"int32Value":""}"#, #"{"int64Value":9223372036854775808}"#,
+        #"{"int64Value":"-9223372036854776808"}"#, #"{"uint64Value":18446744073709551616}"#, #"{"doubleValue":1e999}"#,
         #"{"floatValue":1e39}"#, #"{"floatValue":NaN}"#, #"{"doubleValue":"nan"}"#, #"{"doubleValue":.5}"#,
         #"{"doubleValue":1.}"#, #"{"doubleValue":0x1}"#, #"{"boolValue":"true"}"#, #"{"boolValue":1}"#,
         #"{"boolValue":True}"#, #"{"mood":"happy"}"#, #"{"mood":"1"}"#, #"{"mood":1.5}"#, #"{"mood":true}"#,

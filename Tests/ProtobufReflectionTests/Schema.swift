@@ -1,17 +1,17 @@
 import SwiftProtobuf
 
 /// What generators and readers of wire bytes have to know of a descriptor set; the tests' own reading of it.
-struct Schema {
+struct Schema: Sendable {
     typealias Field = Google_Protobuf_FieldDescriptorProto
 
-    struct Message {
+    struct Message: Sendable {
         var fields: [Field] = []
         var isMapEntry = false
 
         func field(_ number: Int32) -> Field? { fields.first { $0.number == number } }
     }
 
-    struct Enumeration {
+    struct Enumeration: Sendable {
         var numbers: [Int32]
         /// Whether numbers that are not declared are unknown fields: so in proto2.
         var isClosed: Bool

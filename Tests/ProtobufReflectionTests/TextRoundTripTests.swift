@@ -7,7 +7,7 @@ import Testing
 struct TextRoundTripTests {
     let fixture: DescribedFixture
 
-    init() throws { fixture = try DescribedFixture() }
+    init() throws { fixture = try DescribedFixture.reflection() }
 
     @Test("writing what generated code reads as the same message", arguments: Subject.everything)
     func isRead(_ subject: Subject) throws {

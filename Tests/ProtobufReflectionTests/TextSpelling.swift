@@ -34,7 +34,7 @@ struct TextSpelling: Sendable, CustomTestStringConvertible {
         + refused(Reflection_Closed_Required.self, ["", "id: 1", "id: 1 name: 'a' next {}"])
         + accepted(Reflection_Closed_Required.self, ["id: 0 name: ''"])
         + accepted(Reflection_Closed_Reserved.self, ["gone: 5 kept: 1", "7: { a: 1 } kept: 2", "removed <> 20: 'x'"])
-        + refused(Reflection_Closed_Reserved.self, ["lost: 5", "10: 5", "gone"])
+        + refused(Reflection_Closed_Reserved.self, ["lost: 5", "10: 5", "gone", "gone: [[1]]"])
 
     private static let names = [
         "", " \n\t# only a comment", "plain: 1", "plain:1,in:2;CamelName:3", "plain: 1 # comment\nin: 2", "1: 5",
@@ -62,7 +62,8 @@ struct TextSpelling: Sendable, CustomTestStringConvertible {
         "double_value: 01", "double_value: 1..5", "double_value: '1'", "bool_value: 2", "bool_value: yes",
         "bool_value: tru", "bool_value: TRUE", "mood: happy", "mood: 1.5", "mood: 2147483648", "string_value: a",
         "string_value: 'a", "string_value: 'a\nb'", #"string_value: "\q""#, #"string_value: "\xff""#,
-        #"string_value: "\u00""#, #"bytes_value: "\400""#, #"bytes_value: "\"#, "leaf: 'a'", "536870912: 'a'",
+        #"string_value: "\u00""#, #"bytes_value: "\400""#, #"bytes_value: "\X41""#, #"bytes_value: "\"#, "leaf: 'a'",
+        "536870912: 'a'",
     ]
     private static let lists = [
         "int32s: 1 int32s: 2", "int32s: [1, 2, 3]", "int32s: []", "strings: ['a' 'b', \"c\"]", "leaves {} leaves {}",
@@ -89,6 +90,7 @@ struct TextSpelling: Sendable, CustomTestStringConvertible {
         "anys: [{ [a/google.protobuf.Duration] { seconds: 1 } }]",
         "any { [ type.googleapis.com / reflection.open.Leaf ] { } }", "any { [a/reflection.closed.Required] {} }",
         "picked { [a/reflection.closed.Groups] { Single {} } }",
+        "any { [a/reflection.open.Leaf] { size: 1 } } any { [a/reflection.open.Leaf] { color: 'a' } }",
     ]
     private static let badAnys = [
         "any { [type.googleapis.com/nowhere.Missing] { } }", "any { [a/reflection.open.Leaf] { sise: 1 } }",

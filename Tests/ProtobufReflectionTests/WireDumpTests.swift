@@ -28,7 +28,10 @@ struct WireDumpTests {
 
     @Test("nothing where the bytes are no message")
     func malformed() {
-        for bytes: [UInt8] in [[0x00], [0x07], [0x08], [0x0a, 0x05, 0x01], [0x0b], [0x0c], [0xff, 0xff], [0x0d, 0x01]] {
+        let malformed: [[UInt8]] = [
+            [0x00], [0x07], [0x08], [0x0a, 0x05, 0x01], [0x0b], [0x0c], [0xff, 0xff], [0x0d, 0x01],
+        ]
+        for bytes in malformed {
             #expect(WireDump.text(bytes) == nil, "\(hex(bytes))")
         }
     }
@@ -38,10 +41,7 @@ struct WireDumpTests {
         let seed = UInt64.random(in: 0...UInt64.max)
         var random = SeededGenerator(seed: seed)
         for _ in 0..<2_000 {
-            let count = Int.random(in: 1...24, using: &random)
-            let bytes = (0..<count).map { _ in
-                Bool.random(using: &random) ? UInt8.random(in: 0...30, using: &random) : .random(in: 0...255, using: &random)
-            }
+            let bytes = random.bytes(1...24, small: 30)
             let isMessage = (try? Google_Protobuf_Empty(serializedBytes: bytes)) != nil
             try #require((WireDump.text(bytes) != nil) == isMessage, "seed \(seed), \(hex(bytes))")
         }

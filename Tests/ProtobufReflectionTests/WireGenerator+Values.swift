@@ -55,16 +55,16 @@ extension WireGenerator {
 
     mutating func double() -> Double {
         let value = pick([
-            0, -0.0, 1, -1.5, 0.1, 1e20, 1e21, 123_456_789.123, .leastNonzeroMagnitude, .pi, .greatestFiniteMagnitude, .infinity,
-            -.infinity, .nan, Double(bitPattern: random.next()),
+            0, -0.0, 1, -1.5, 0.1, 1e20, 1e21, 123_456_789.123, .leastNonzeroMagnitude, .pi, .greatestFiniteMagnitude,
+            .infinity, -.infinity, .nan, Double(bitPattern: random.next()),
         ])
         return style == .plain && value.isNaN ? .nan : value
     }
 
     private mutating func float() -> Float {
         let value = pick([
-            0, -0.0, 1, -1.5, 0.1, 1e20, 16_777_216, .leastNonzeroMagnitude, .pi, .greatestFiniteMagnitude, .infinity, -.infinity, .nan,
-            Float(bitPattern: UInt32(truncatingIfNeeded: random.next())),
+            0, -0.0, 1, -1.5, 0.1, 1e20, 16_777_216, .leastNonzeroMagnitude, .pi, .greatestFiniteMagnitude, .infinity,
+            -.infinity, .nan, Float(bitPattern: UInt32(truncatingIfNeeded: random.next())),
         ])
         return style == .plain && value.isNaN ? .nan : value
     }

@@ -37,7 +37,8 @@ extension WireGenerator {
     private mutating func mask() -> [UInt8] {
         var writer = WireWriter()
         for _ in 0..<pick([0, 1, 2, 3]) {
-            let path = liberty(10) ? pick(["Upper", "a__b", "end_", "né", ""]) : pick(["a", "a.b", "foo_bar.baz_qux", "x1"])
+            let paths = liberty(10) ? ["Upper", "a__b", "end_", "né", ""] : ["a", "a.b", "foo_bar.baz_qux", "x1"]
+            let path = pick(paths)
             writer.field(1, delimited: Array(path.utf8))
         }
         return writer.bytes
@@ -71,10 +72,11 @@ extension WireGenerator {
         if content.isEmpty, name.hasPrefix("google") { name = "google.protobuf.Empty" }
         if liberty(5) { content = [0xff] }
         if liberty(5) { name = "nowhere.Missing" }
-        let prefix = liberty(5) ? pick(["", "a/b/", "/"]) : "type.googleapis.com/"
+        let prefix = liberty(5) ? "a/b/" : "type.googleapis.com/"
+        // The value is written also where it is empty, or a merged Any would keep what another type left.
         return WireWriter {
             $0.field(1, delimited: Array((prefix + name).utf8))
-            if !content.isEmpty { $0.field(2, delimited: content) }
+            $0.field(2, delimited: content)
         }.bytes
     }
 

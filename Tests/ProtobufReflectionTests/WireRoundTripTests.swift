@@ -6,7 +6,7 @@ import Testing
 struct WireRoundTripTests {
     let fixture: DescribedFixture
 
-    init() throws { fixture = try DescribedFixture() }
+    init() throws { fixture = try DescribedFixture.reflection() }
 
     @Test("for messages within their schema", arguments: Subject.everything)
     func plain(_ subject: Subject) throws { try compare(subject, .plain, count: 80) }

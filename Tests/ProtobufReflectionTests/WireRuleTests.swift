@@ -6,7 +6,7 @@ import Testing
 struct WireRuleTests {
     let fixture: DescribedFixture
 
-    init() throws { fixture = try DescribedFixture() }
+    init() throws { fixture = try DescribedFixture.reflection() }
 
     private func check(
         _ type: any Message.Type, _ build: (inout WireWriter) -> Void, gives expect: (inout WireWriter) -> Void,
@@ -27,7 +27,14 @@ struct WireRuleTests {
         #expect(twin.describedOutcome(wire: WireWriter(build).bytes) == .refused, sourceLocation: location)
     }
 
-    private func bytes(_ build: (inout WireWriter) -> Void) -> [UInt8] { WireWriter(build).bytes }
+    /// A message of one field.
+    private func field(_ number: Int32, varint: UInt64) -> [UInt8] {
+        WireWriter { $0.field(number, varint: varint) }.bytes
+    }
+
+    private func field(_ number: Int32, delimited: [UInt8]) -> [UInt8] {
+        WireWriter { $0.field(number, delimited: delimited) }.bytes
+    }
 
     @Test("the last of a scalar wins, zero of an implicit one is absence")
     func scalars() throws {
@@ -35,9 +42,19 @@ struct WireRuleTests {
             $0.field(1, varint: 5)
             $0.field(2, delimited: Array("a".utf8))
             $0.field(1, varint: 0)
-        } gives: { $0.field(2, delimited: Array("a".utf8)) }
-        try check(Reflection_Open_Optionals.self) { $0.field(3, varint: 0) } gives: { $0.field(3, varint: 0) }
-        try check(Reflection_Closed_Scalars.self) { $0.field(3, varint: 0) } gives: { $0.field(3, varint: 0) }
+        } gives: {
+            $0.field(2, delimited: Array("a".utf8))
+        }
+        try check(Reflection_Open_Optionals.self) {
+            $0.field(3, varint: 0)
+        } gives: {
+            $0.field(3, varint: 0)
+        }
+        try check(Reflection_Closed_Scalars.self) {
+            $0.field(3, varint: 0)
+        } gives: {
+            $0.field(3, varint: 0)
+        }
     }
 
     @Test("negative zero is present")
@@ -53,49 +70,59 @@ struct WireRuleTests {
 
     @Test("messages are merged, also in a oneof; another member puts the first aside")
     func merging() throws {
-        let size = bytes { $0.field(1, varint: 1) }
-        let color = bytes { $0.field(2, delimited: Array("a".utf8)) }
+        let size = field(1, varint: 1)
+        let color = field(2, delimited: [0x61])
         try check(Reflection_Open_Choice.self) {
             $0.field(18, delimited: size)
             $0.field(18, delimited: color)
-        } gives: { $0.field(18, delimited: size + color) }
+        } gives: {
+            $0.field(18, delimited: size + color)
+        }
         try check(Reflection_Open_Choice.self) {
             $0.field(18, delimited: size)
             $0.field(4, varint: 0)
             $0.field(18, delimited: color)
-        } gives: { $0.field(18, delimited: color) }
+        } gives: {
+            $0.field(18, delimited: color)
+        }
         try check(Reflection_Open_Choice.self) {
             $0.field(18, delimited: size)
             $0.field(4, varint: 0)
-        } gives: { $0.field(4, varint: 0) }
+        } gives: {
+            $0.field(4, varint: 0)
+        }
     }
 
     @Test("of map entries with one key the last stays whole; what is missing is zero; keys are sorted")
     func maps() throws {
-        let size = bytes { $0.field(1, varint: 1) }
-        let color = bytes { $0.field(2, delimited: Array("a".utf8)) }
-        let key = bytes { $0.field(1, delimited: Array("k".utf8)) }
+        let size = field(1, varint: 1)
+        let color = field(2, delimited: [0x61])
+        let key = field(1, delimited: [0x6b])
         try check(Reflection_Open_Maps.self) {
-            $0.field(13, delimited: key + bytes { $0.field(2, delimited: size) })
-            $0.field(13, delimited: bytes { $0.field(2, delimited: color) } + key)
-        } gives: { $0.field(13, delimited: key + bytes { $0.field(2, delimited: color) }) }
-        try check(Reflection_Open_Maps.self) { $0.field(13, delimited: []) } gives: {
+            $0.field(13, delimited: key + field(2, delimited: size))
+            $0.field(13, delimited: field(2, delimited: color) + key)
+        } gives: {
+            $0.field(13, delimited: key + field(2, delimited: color))
+        }
+        try check(Reflection_Open_Maps.self) {
+            $0.field(13, delimited: [])
+        } gives: {
             $0.field(13, delimited: [0x0a, 0, 0x12, 0])
         }
         let numbers: [Int32] = [3, -1, 0, 1]
         try check(Reflection_Open_Maps.self) { writer in
             for number in numbers {
                 let key = UInt64(bitPattern: Int64(number))
-                writer.field(16, delimited: bytes { $0.field(1, varint: key) })
+                writer.field(16, delimited: field(1, varint: key))
             }
         } gives: { writer in
             for number in numbers.sorted() {
-                let entry = bytes {
+                let entry = WireWriter {
                     $0.field(1, varint: UInt64(bitPattern: Int64(number)))
                     $0.tag(2, .fixed32)
                     $0.fixed32(0)
                 }
-                writer.field(16, delimited: entry)
+                writer.field(16, delimited: entry.bytes)
             }
         }
     }
@@ -204,12 +231,13 @@ struct WireRuleTests {
 
     @Test("a required field that is missing is an error, wherever")
     func required() throws {
-        let whole = bytes {
-            $0.field(1, varint: 1)
-            $0.field(2, delimited: [])
+        let half = field(1, varint: 1)
+        let whole = half + field(2, delimited: [])
+        try check(Reflection_Closed_Required.self) {
+            $0.raw(whole)
+        } gives: {
+            $0.raw(whole)
         }
-        let half = bytes { $0.field(1, varint: 1) }
-        try check(Reflection_Closed_Required.self) { $0.raw(whole) } gives: { $0.raw(whole) }
         try refused(Reflection_Closed_Required.self) { $0.raw([]) }
         try refused(Reflection_Closed_Required.self) { $0.raw(half) }
         for number: Int32 in [3, 4, 6] {

@@ -102,7 +102,8 @@ extension Command where Context == CommandContext {
         }
         return .object([
             .init("name", .text(name)), .init("chosen", .bool(context.global.context == name)),
-            .init("store", .optional(values["store"])), .init("protected", .bool(values["protected"] == "true")),
+            .init("store", .optional(values["store"].map(StoreLocation.shown))),
+            .init("protected", .bool(values["protected"] == "true")),
             .init("read_only", .bool(values["read-only"] == "true")), .init("file", .text(path)),
         ])
     }

@@ -35,6 +35,11 @@ extension Command where Context == CommandContext {
                     .flag("limit"), " of them. Without ", .flag("after"), " or ", .flag("since"),
                     " it begins with the next one.",
                 ]),
+                .paragraph([
+                    "Payloads of messages that are not linked are shown with ", .flag("descriptor-set"),
+                    ", which takes what protoc --include_imports --descriptor_set_out writes. Without it they are shown as type URL, size and base64, or by field numbers with ",
+                    .flag("raw"), ".",
+                ]),
             ],
             output: .events, columns: eventColumns, options: { EventsOptions() },
             flags: [
@@ -80,7 +85,7 @@ extension Command where Context == CommandContext {
                 },
                 Flag(
                     "raw", arity: .toggle(negated: false),
-                    summary: "show the fields of payloads by their numbers, whatever is known of their types"
+                    summary: "show the fields of payloads by their numbers"
                 ) { (value, options) in options.form = value.isOn ? .raw : .json },
             ],
             operands: [
@@ -91,7 +96,6 @@ extension Command where Context == CommandContext {
             examples: [
                 Example("events acc-1", "the events of one entity"),
                 Example("events --type AccountDebited --limit 5", "five debits of any account"),
-                Example("events acc-1 --descriptor-set bank.binpb", "payloads of a store whose domain is not linked"),
                 Example("events acc-1 --raw", "the fields by number, where nothing is known of the types"),
                 Example("events --after 0 --follow --limit 3", "the first three events, or the next ones"),
             ],
@@ -155,6 +159,7 @@ private actor EventsRun {
     private let view: PayloadView
     private var shown = 0
     private var unreadable = 0
+    private var undecrypted = 0
 
     /// How often another process's writes are looked for.
     private static let interval: Duration = .milliseconds(100)
@@ -186,6 +191,7 @@ private actor EventsRun {
         for event in page {
             let (type, payload) = view.stored(event)
             if type == OutputValue.null { unreadable += 1 }
+            if event.isEncrypted, context.global.isDecrypting, view.isHidden(payload) { undecrypted += 1 }
             records.append(Self.record(event, type, payload))
         }
         shown += records.count
@@ -203,6 +209,12 @@ private actor EventsRun {
                 Diagnostic(
                     .warning, code: "undecodable_payload",
                     "\(unreadable) of these events hold no google.protobuf.Any and cannot be read"))
+        }
+        if undecrypted > 0 {
+            diagnostics.append(
+                Diagnostic(
+                    .warning, code: "encrypted", "\(undecrypted) of these payloads could not be decrypted",
+                    hint: "--keys names the keys; ego verify tells which do not fit"))
         }
         var next: Offset?
         if !isFollowing { next = await listing.next }

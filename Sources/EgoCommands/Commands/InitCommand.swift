@@ -13,7 +13,7 @@ extension Command where Context == CommandContext {
             "init", summary: "create a store, or bring it up to date",
             discussion: [
                 "Creates the schema of a new store, or adds what an older one lacks, in one transaction. A store that is up to date is left alone. Tables of other programs in the same file or database are not touched.",
-                "A PostgreSQL database of eGo for Go, v3 or v4, is adopted where it is: columns and tables are added, which takes a lock that writers wait for at most half a second; then the events that are there get their place in the journal by a job, page by page, beside writers. No payload is changed, and eGo for Go goes on reading and writing the database. When it is stopped, the same command goes on.",
+                "With --store postgres://USER@HOST/DATABASE it does the same for PostgreSQL. A database of eGo for Go, v3 or v4, is adopted where it is: columns and tables are added, which takes a lock that writers wait for at most half a second; then the events that are there get their place in the journal by a job, page by page, beside writers. No payload is changed, and eGo for Go goes on reading and writing the database. When it is stopped, the same command goes on.",
                 .paragraph([
                     "With ", .flag("check"), " or ", .flag("dry-run"),
                     " nothing is changed; with the former the exit code says whether there is work.",
@@ -26,14 +26,11 @@ extension Command where Context == CommandContext {
                 },
                 Flag(
                     "shards", arity: .value(placeholder: "N", completion: .none),
-                    summary: "how many shards a new store has (default: 16, or those of eGo for Go)"
+                    summary: "shards of a new store (default: 16, or eGo for Go's)"
                 ) { (value, options) throws(UsageError) in options.shards = try integer(value.text, in: 1...65_536) },
             ],
             examples: [
                 Example("init", "create ./ego.db, or bring it up to date"),
-                Example(
-                    "init --store postgres://bank@db.example/bank",
-                    "create a store on PostgreSQL, or adopt that of eGo for Go"),
                 Example("init --check", "exit 2 when the store is not up to date", exitCode: .findings),
             ],
             exitCodes: [.findings, .data, .noInput, .unavailable, .busy, .noPermission, .config]
