@@ -55,8 +55,9 @@ public struct StoreStatus: Sendable {
         jobs = try await store.jobs()
         projections = []
         hazards = []
-        for name in try await store.projections() {
-            let offsets = try await store.offsets(of: name)
+        for projection in try await store.projections() {
+            let name = projection.name
+            let offsets = try await store.offsets(of: name, version: projection.activeVersion)
             guard let slowest = offsets.map(\.offset).min() else { continue }
             projections.append(ProjectionStatus(name: name, shards: offsets.count, offset: .offset(slowest)))
             if let fastest = offsets.map(\.offset).max(), fastest > statistics.head {

@@ -399,14 +399,14 @@ public actor Verification {
             }
         }
         for projection in try await store.projections() {
-            let offsets = try await store.offsets(of: projection)
+            let offsets = try await store.offsets(of: projection.name, version: projection.activeVersion)
             let head = try await store.head()  // after the offsets: what is committed meanwhile moves it on
             checked.offsets += offsets.count
             for committed in offsets where committed.offset > head {
                 found.append(
                     Finding(
-                        kind: .offsetAheadOfHead, id: projection,
-                        message: "projection \(projection), shard \(committed.shard.rawValue): "
+                        kind: .offsetAheadOfHead, id: projection.name,
+                        message: "projection \(projection.name), shard \(committed.shard.rawValue): "
                             + "the offset \(committed.offset) is past the head, \(head)",
                         remedy: "it will miss events: rebuild it, or reset it to the head"))
             }

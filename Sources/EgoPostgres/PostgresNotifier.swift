@@ -34,8 +34,9 @@ final class PostgresNotifier: Sendable {
         listener = PostgresPool(url, options)
     }
 
-    /// Notes that something was appended. Returns at once.
+    /// Notes that something was appended: readers of this process are told at once, others by a notification.
     func notify() {
+        appended.give()
         let begins = state.withLock { state in
             switch state {
             case .idle:
@@ -77,46 +78,26 @@ final class PostgresNotifier: Sendable {
 
     // MARK: Waiting
 
-    private struct Waiting {
-        var waiters: [Int: CheckedContinuation<Void, Never>] = [:]
-        var next = 0
-        /// Listens for as long as somebody waits.
-        var listening: Task<Void, Never>?
-    }
+    /// Given for each notification.
+    private let appended = AppendSignal()
+    /// Listens for as long as somebody waits.
+    private let listening = Mutex<Task<Void, Never>?>(nil)
 
-    private let waiting = Mutex(Waiting())
+    /// How many notifications have arrived. Whoever looks before it looks for an append misses none.
+    var count: UInt64 { appended.count }
 
-    /// Returns when a notification has arrived, when the time for a poll has come, at the latest after `timeout`, or when
-    /// the task is cancelled.
-    func wait(timeout: Duration) async {
-        let id = waiting.withLock { waiting in
-            waiting.next += 1
-            return waiting.next
+    /// Returns when more than `count` notifications have arrived, when the time for a poll has come, at the latest after
+    /// `timeout`, or when the task is cancelled.
+    func wait(after count: UInt64, timeout: Duration) async {
+        waiters.add(1, ordering: .sequentiallyConsistent)
+        listening.withLock { listening in
+            if listening == nil { listening = Task { await listen() } }
         }
-        let alarm = Mutex<Task<Void, Never>?>(nil)
-        await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                waiting.withLock { waiting in
-                    waiting.waiters[id] = continuation
-                    if waiting.listening == nil { waiting.listening = Task { await listen() } }
-                }
-                let task = Task { [self] in
-                    // Cut short by a notification.
-                    try? await Task.sleep(for: min(timeout, Self.poll))
-                    wake(id)
-                }
-                alarm.withLock { $0 = task }
-                if Task.isCancelled { wake(id) }
-            }
-        } onCancel: {
-            wake(id)
-        }
-        alarm.withLock { $0 }?.cancel()
+        await appended.wait(after: count, timeout: min(timeout, Self.poll))
+        waiters.subtract(1, ordering: .sequentiallyConsistent)
     }
 
-    private func wake(_ id: Int) {
-        waiting.withLock { $0.waiters.removeValue(forKey: id) }?.resume()
-    }
+    private let waiters = Atomic<Int>(0)
 
     private func listen() async {
         while !Task.isCancelled, hasWaiters() {
@@ -129,11 +110,7 @@ final class PostgresNotifier: Sendable {
             }
             switch isNotified {
             case true?:
-                let waiters = waiting.withLock { waiting in
-                    defer { waiting.waiters = [:] }
-                    return waiting.waiters
-                }
-                for waiter in waiters.values { waiter.resume() }
+                appended.give()
                 // Who was woken comes back at once, or not at all.
                 try? await Task.sleep(for: .milliseconds(1))
             case false?: break
@@ -144,16 +121,16 @@ final class PostgresNotifier: Sendable {
 
     /// Whether somebody waits; the listening ends otherwise, until somebody does.
     private func hasWaiters() -> Bool {
-        waiting.withLock { waiting in
-            if waiting.waiters.isEmpty { waiting.listening = nil }
-            return !waiting.waiters.isEmpty
+        listening.withLock { listening in
+            let hasWaiters = waiters.load(ordering: .sequentiallyConsistent) > 0
+            if !hasWaiters { listening = nil }
+            return hasWaiters
         }
     }
 
     func close() async {
         state.withLock { $0 = .closed }
-        let listening = waiting.withLock { $0.listening }
-        listening?.cancel()
+        listening.withLock { $0 }?.cancel()
         await pool.close()
         await listener.close()
     }
@@ -162,10 +139,12 @@ final class PostgresNotifier: Sendable {
 extension PostgresStore {
     public func awaitAppend(after offset: Offset, timeout: Duration) async throws(StoreError) {
         let deadline = ContinuousClock.now + timeout
-        while try await head() <= offset {
+        while true {
+            let count = notifier.count
+            if try await head() > offset { return }
             let rest = deadline - .now
             if rest <= .zero { return }
-            await notifier.wait(timeout: rest)
+            await notifier.wait(after: count, timeout: rest)
             if Task.isCancelled { throw StoreError(.cancelled, "stopped while waiting for an append") }
         }
     }

@@ -4,7 +4,7 @@
 /// that it goes on reading and writing the same database. All others start with `ego_`.
 enum PostgresSchema {
     /// The version that this program reads and writes.
-    static let version = 1
+    static let version = 2
 
     /// The tables of eGo for Go v4, as it makes them. The persistence ID is ordered by its bytes, which makes a prefix a
     /// range of the primary key.
@@ -141,6 +141,60 @@ enum PostgresSchema {
         """
     }
 
+    /// What brings the tables of a version up to the next one; the first does so for version 1. A new database takes all
+    /// of them.
+    static func upgrades(collation: String) -> [String] { [version2(collation: collation)] }
+
+    /// Projections with records, versions of read models, dead letters, and marks to count the journal by.
+    private static func version2(collation: String) -> String {
+        """
+        CREATE TABLE ego_projections (
+            name text COLLATE "C" PRIMARY KEY,
+            mode text NOT NULL,
+            active_version bigint NOT NULL,
+            shadow_version bigint,
+            previous_version bigint,
+            revision bigint NOT NULL,
+            details bytea NOT NULL
+        );
+        INSERT INTO ego_projections SELECT DISTINCT projection, 'running', 1, NULL::bigint, NULL::bigint, 1, ''::bytea
+            FROM ego_offsets;
+        ALTER TABLE ego_offsets
+            ADD COLUMN version bigint NOT NULL DEFAULT 1,
+            ADD COLUMN event_timestamp bigint,
+            DROP COLUMN generation,
+            DROP CONSTRAINT ego_offsets_pkey,
+            ADD PRIMARY KEY (projection, version, shard);
+        ALTER TABLE ego_offsets ALTER COLUMN version DROP DEFAULT;
+        ALTER TABLE ego_offsets RENAME COLUMN "timestamp" TO committed_at;
+        CREATE TABLE ego_dead_letters (
+            projection text COLLATE "C" NOT NULL,
+            version bigint NOT NULL,
+            transaction_id xid8 NOT NULL,
+            position bigint NOT NULL,
+            shard bigint NOT NULL,
+            persistence_id varchar(255) \(collation) NOT NULL,
+            sequence_number bigint NOT NULL,
+            type text NOT NULL,
+            error text NOT NULL,
+            attempts bigint NOT NULL,
+            failed_at bigint NOT NULL,
+            PRIMARY KEY (projection, version, transaction_id, position)
+        );
+        CREATE INDEX ego_dead_letters_entity ON ego_dead_letters (persistence_id);
+        CREATE TABLE ego_journal_marks (
+            transaction_id xid8 NOT NULL,
+            position bigint NOT NULL,
+            shard bigint NOT NULL,
+            events bigint NOT NULL,
+            last_transaction_id xid8 NOT NULL,
+            last_position bigint NOT NULL,
+            last_timestamp bigint NOT NULL,
+            PRIMARY KEY (transaction_id, position, shard)
+        );
+        """
+    }
+
     /// The columns that eGo for Go's tables get, all nullable, so that no row is written: new rows have their place in
     /// the journal by default, whoever inserts them. Takes a lock that nobody can write beside, for a moment.
     static let addedColumns = """
@@ -214,7 +268,32 @@ enum PostgresSchema {
         ("ego_entities", ["persistence_id", "kind", "shard", "floor"]),
         ("ego_trimmed", ["only_row", "transaction_id", "position"]),
         ("ego_commands", ["persistence_id", "command_id", "before", "after"]),
-        ("ego_offsets", ["projection", "shard", "transaction_id", "position", "generation", "timestamp"]),
+        (
+            "ego_projections",
+            [
+                "name", "mode", "active_version", "shadow_version", "previous_version", "revision", "details",
+            ]
+        ),
+        (
+            "ego_offsets",
+            [
+                "projection", "version", "shard", "transaction_id", "position", "committed_at", "event_timestamp",
+            ]
+        ),
+        (
+            "ego_dead_letters",
+            [
+                "projection", "version", "transaction_id", "position", "shard", "persistence_id", "sequence_number",
+                "type", "error", "attempts", "failed_at",
+            ]
+        ),
+        (
+            "ego_journal_marks",
+            [
+                "transaction_id", "position", "shard", "events", "last_transaction_id", "last_position",
+                "last_timestamp",
+            ]
+        ),
         ("ego_keys", ["id", "persistence_id", "wrapped", "created_at"]),
         ("ego_leases", ["name", "owner", "generation", "acquired_at", "expires_at"]),
         ("ego_jobs", ["id", "kind", "state", "arguments", "checkpoint", "created_at", "updated_at"]),

@@ -1,7 +1,9 @@
 public import EgoCore
 
 extension PostgresStore {
-    public func commit(_ changes: [OperatorChange], under lease: Lease?) async throws(StoreError) -> [Int] {
+    public func commit(
+        _ changes: [OperatorChange], under lease: Lease?, with work: ReadModelWork?
+    ) async throws(StoreError) -> [Int] {
         try await write("change the store") { (connection) throws(StoreError) in
             _ = try connection.run("change the store") { () throws(PostgresError) in
                 // Appends have looked at what these changes take away; they finish first, and new ones wait.
@@ -9,9 +11,9 @@ extension PostgresStore {
             }
             if let lease {
                 let isHeld = try connection.run("check lease") { () throws(PostgresError) in
-                    // Nobody takes it over before this transaction ends.
+                    // Nobody takes it over before this transaction ends; others of the same holder may commit beside it.
                     try connection.first(
-                        "SELECT 1 FROM ego_leases WHERE name = $1 AND generation = $2 AND owner IS NOT NULL FOR UPDATE",
+                        "SELECT 1 FROM ego_leases WHERE name = $1 AND generation = $2 AND owner IS NOT NULL FOR SHARE",
                         [.text(lease.name), .integer(Int64(bitPattern: lease.generation))]
                     ) { _ in true }
                 }
@@ -19,14 +21,25 @@ extension PostgresStore {
             }
             var counts: [Int] = []
             for change in changes {
-                if case .addEvents(let events) = change {
-                    counts.append(try self.add(events, on: connection))
-                } else {
+                switch change {
+                case .addEvents(let events): counts.append(try self.add(events, on: connection))
+                case .saveProjection(let record):
+                    let saved = try connection.run("save projection") { () throws(PostgresError) in
+                        try connection.save(record)
+                    }
+                    if saved == 0 { throw .changedMeanwhile(record) }
+                    counts.append(saved)
+                default:
                     counts.append(
                         try connection.run("change the store") { () throws(PostgresError) in
                             try self.make(change, on: connection)
                         })
                 }
+            }
+            if let work {
+                let transaction = PostgresTransaction(connection)
+                defer { transaction.end() }
+                do { try work(transaction) } catch { throw .ofReadModel(error) }
             }
             return counts
         }
@@ -36,7 +49,25 @@ extension PostgresStore {
 
     private func make(_ change: OperatorChange, on connection: PostgresConnection) throws(PostgresError) -> Int {
         switch change {
-        case .addEvents: return 0  // has errors of its own; see add(_:on:)
+        case .addEvents, .saveProjection: return 0  // have errors of their own; see commit(_:under:with:)
+        case .advance(let advance): return try connection.advance(advance)
+        case .forgetVersion(let version, let name): return try connection.forgetVersion(version, of: name)
+        case .forgetProjection(let name):
+            return try connection.forgetVersion(nil, of: name)
+                + connection.execute("DELETE FROM ego_projections WHERE name = $1", [.text(name)])
+        case .deleteDeadLetter(let name, let version, let offset):
+            return try connection.execute(
+                """
+                DELETE FROM ego_dead_letters
+                WHERE projection = $1 AND version = $2 AND transaction_id = $3 AND position = $4
+                """,
+                [
+                    .text(name), .integer(Int64(version)), .transactionID(offset.transactionID),
+                    .integer(offset.position.rawValue),
+                ])
+        case .breakLease(let name):
+            return try connection.execute(
+                "UPDATE ego_leases SET generation = generation + 1 WHERE name = $1", [.text(name)])
         case .deleteEvents(let id, let number): return try delete(id, through: .sequence(number), on: connection)
         case .retireEvents(let id, let number):
             if try isHeld(id, on: connection) { return 0 }
@@ -135,6 +166,9 @@ extension PostgresStore {
         let last = try connection.first(Self.selectLast, [.id(id)]) { $0.integer(0) } ?? 0
         let through = min(wanted, last)
         if through <= 0 { return 0 }
+        // Not while somebody makes marks, who may count these events yet.
+        try connection.execute("SELECT pg_advisory_xact_lock_shared(\(PostgresConnection.marksLock))")
+        try connection.execute(PostgresConnection.lowerMarks, [.id(id), .integer(through)])
         let deleted = try connection.first(Self.deleteEvents, [.id(id), .integer(through)]) { row in
             (
                 count: Int(row.integer(0)), transaction: row.isNull(1) ? nil : row.transactionID(1),

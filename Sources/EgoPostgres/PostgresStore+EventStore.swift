@@ -64,7 +64,9 @@ extension PostgresStore {
     ) async throws(StoreError) -> JournalPage {
         if !layout.isAdopted { return try await journalByTime(after: offset, shard: shard, limit: limit) }
         let sql = """
-            SELECT \(layout.eventColumns) FROM events_store v
+            SELECT \(layout.eventColumns),
+                EXISTS (SELECT 1 FROM ego_tombstones t WHERE t.persistence_id = v.persistence_id)
+            FROM events_store v
             WHERE (v.transaction_id, v.position) > ($1, $2)
                 AND v.transaction_id < pg_snapshot_xmin(pg_current_snapshot())
                 \(shard == nil ? "" : "AND v.shard_number = $4")
@@ -79,13 +81,34 @@ extension PostgresStore {
         return try await read("read the journal") { (connection) throws(PostgresError) in
             // The head first: what is below it now is below it in the page too, so nothing is stepped over.
             let head = try connection.head()
-            return try connection.page(statement, after: offset, head: head, limit: limit, clock)
+            return try connection.page(statement, after: offset, head: head, limit: limit, clock) { event, row in
+                event.isErased = row.bool(14)
+            }
         }
     }
 
     public func head() async throws(StoreError) -> Offset {
         if !layout.isAdopted { return try await headByTime() }
         return try await read("read the head") { (connection) throws(PostgresError) in try connection.head() }
+    }
+
+    public func offset(before moment: Timestamp) async throws(StoreError) -> Offset {
+        let clock = clock
+        if !layout.isAdopted {
+            // Timestamps are the order there.
+            return Offset(transactionID: UInt64(clamping: clock.stored(moment) - 1), position: Position(.max))
+        }
+        return try await read("find the moment") { (connection) throws(PostgresError) in
+            let first = try connection.first(
+                """
+                SELECT transaction_id, position FROM events_store
+                WHERE "timestamp" >= $1 AND transaction_id < pg_snapshot_xmin(pg_current_snapshot())
+                ORDER BY transaction_id, position LIMIT 1
+                """, [.integer(clock.stored(moment))]
+            ) { Offset(transactionID: $0.transactionID(0), position: Position($0.integer(1) - 1)) }
+            if let first { return first }
+            return try connection.head()
+        }
     }
 
     public func command(
@@ -132,8 +155,8 @@ extension PostgresStore {
         let clock = clock
         return try await read("read the journal") { (connection) throws(PostgresError) in
             var numbering = TimeNumbering(offset)
-            return try connection.page(statement, after: offset, head: nil, limit: limit, clock) { event, stored in
-                event.offset = numbering.next(stored)
+            return try connection.page(statement, after: offset, head: nil, limit: limit, clock) { event, row in
+                event.offset = numbering.next(row.integer(4))
             }
         }
     }
@@ -193,14 +216,14 @@ extension PostgresConnection {
     /// - Parameter head: what a page that is not full reaches at least; nil where the page's last event is the end.
     func page(
         _ statement: PostgresStatement, after offset: Offset, head: Offset?, limit: PageLimit, _ clock: StoredClock,
-        adjust: (inout PersistedEvent, _ stored: Int64) -> Void = { _, _ in }
+        adjust: (inout PersistedEvent, PostgresRow) -> Void
     ) throws(PostgresError) -> JournalPage {
         var events: [PersistedEvent] = []
         var bytes = 0
         var isFull = false
         try query(statement.sql, statement.parameters) { (row) throws(PostgresError) in
             var event = row.event(of: PersistenceID(stored: row.text(2)), clock)
-            adjust(&event, row.integer(4))
+            adjust(&event, row)
             bytes += event.payload.count
             events.append(event)
             isFull = bytes >= limit.bytes || events.count == limit.rows

@@ -20,7 +20,7 @@ extension PostgresStore {
     private static let wantedKeys = [
         ("events_store", "persistence_id,sequence_number"), ("events_store", "transaction_id,position"),
         ("snapshots_store", "persistence_id,sequence_number"), ("states_store", "persistence_id"),
-        ("ego_commands", "persistence_id,command_id"), ("ego_offsets", "projection,shard"),
+        ("ego_commands", "persistence_id,command_id"), ("ego_offsets", "projection,version,shard"),
         ("ego_entities", "persistence_id"), ("ego_audit", "number"),
     ]
     private static let selectInvalid = """

@@ -56,8 +56,8 @@ extension PostgresStore {
         let before = try PostgresSchemaState(connection, at: url)
         switch before.kind {
         case .current, .unordered: return before
-        case .newer, .unknown, .older: throw before.openError(url)
-        case .absent, .egoGo: if let problem = before.adoptionError(url) { throw problem }
+        case .newer, .unknown: throw before.openError(url)
+        case .absent, .egoGo, .older: if let problem = before.adoptionError(url) { throw problem }
         }
         if connection.session.isReplica {
             throw StoreError(.readOnly, "\(url) is a replica, which takes no writes")
@@ -84,6 +84,11 @@ extension PostgresStore {
                     metadata = StoreMetadata(
                         storeID: storeID, schemaVersion: PostgresSchema.version,
                         shardCount: max(1, min(shardCount ?? counted, 65_536)), origin: egoGo.origin)
+                case .older(let version):
+                    try connection.run(what) { () throws(PostgresError) in
+                        try upgrade(from: version, on: connection, found.layout)
+                    }
+                    return before
                 default: return found
                 }
                 try connection.run(what) { () throws(PostgresError) in
@@ -91,6 +96,19 @@ extension PostgresStore {
                 }
                 return before
             }, wrap: { StoreError($0, during: what) })
+    }
+
+    /// Touches Ego's own tables only: nobody waits for long.
+    private static func upgrade(
+        from version: Int, on connection: PostgresConnection, _ layout: PostgresLayout
+    ) throws(PostgresError) {
+        try connection.script("SET LOCAL search_path TO \(layout.schema); SET LOCAL lock_timeout = '400ms'")
+        for step in PostgresSchema.upgrades(collation: layout.collation)[(version - 1)...] {
+            try connection.script(step)
+        }
+        try connection.execute(
+            "UPDATE ego_metadata SET value = $1 WHERE key = 'schema_version'",
+            [.text(String(PostgresSchema.version))])
     }
 
     private static func write(
@@ -102,6 +120,7 @@ extension PostgresStore {
         if isNew { try connection.script(PostgresSchema.egoGoTables) }
         try connection.script(PostgresSchema.missingTables(collation: collation))
         try connection.script(PostgresSchema.ownTables(collation: collation))
+        for step in PostgresSchema.upgrades(collation: collation) { try connection.script(step) }
         for (key, value) in [
             ("schema_version", String(PostgresSchema.version)), ("store_id", metadata.storeID),
             ("shard_count", String(metadata.shardCount)), ("origin", metadata.origin.rawValue),

@@ -1,7 +1,7 @@
 import CPostgreSQL
 import EgoCore
 
-/// A parameter of a statement. Travels in PostgreSQL's binary format.
+/// A parameter of a statement. Travels in PostgreSQL's binary format, but for ``untyped(_:)``.
 public enum PostgresValue: Sendable, Hashable {
     case null
     case bool(Bool)
@@ -9,6 +9,8 @@ public enum PostgresValue: Sendable, Hashable {
     case real(Double)
     case text(String)
     case bytes([UInt8])
+    /// A value in PostgreSQL's text format, whose type the server takes from where it is used.
+    case untyped(String)
     /// A full transaction ID (`xid8`).
     case transactionID(UInt64)
     case integers([Int64])
@@ -19,7 +21,7 @@ public enum PostgresValue: Sendable, Hashable {
     /// The type's number in `pg_type`, which is the same in every database; 0 leaves it to the server.
     var type: Oid {
         switch self {
-        case .null: 0
+        case .null, .untyped: 0
         case .bool: 16
         case .bytes: 17
         case .integer: 20
@@ -46,22 +48,24 @@ struct PostgresParameters {
     private var bytes: [UInt8] = []
     private var ranges: [Range<Int>?] = []
     private(set) var types: [Oid] = []
+    private var formats: [Int32] = []
 
     init(_ values: [PostgresValue]) {
         ranges.reserveCapacity(values.count)
         for value in values {
             types.append(value.type)
+            if case .untyped = value { formats.append(0) } else { formats.append(1) }
             let start = bytes.count
             let isPresent = append(value)
             ranges.append(isPresent ? start..<bytes.count : nil)
         }
-        // An empty value needs an address too: null would mean NULL.
+        // An empty value needs an address too: null would mean NULL. A text ends with it.
         bytes.append(0)
     }
 
     var count: Int32 { Int32(ranges.count) }
 
-    /// Hands the values, their lengths and their formats (all binary) to `body`.
+    /// Hands the values, their lengths and their formats to `body`.
     func withPointers<Result>(
         _ body: (UnsafePointer<UnsafePointer<CChar>?>?, UnsafePointer<Int32>?, UnsafePointer<Int32>?) -> Result
     ) -> Result {
@@ -69,7 +73,6 @@ struct PostgresParameters {
             let base = UnsafeRawPointer(bytes.baseAddress)?.assumingMemoryBound(to: CChar.self)
             let pointers = ranges.map { range in range.flatMap { range in base.map { $0 + range.lowerBound } } }
             let lengths = ranges.map { Int32($0?.count ?? 0) }
-            let formats = [Int32](repeating: 1, count: ranges.count)
             return pointers.withUnsafeBufferPointer { pointers in
                 lengths.withUnsafeBufferPointer { lengths in
                     formats.withUnsafeBufferPointer { formats in
@@ -88,6 +91,9 @@ struct PostgresParameters {
         case .transactionID(let number): append(big: number)
         case .real(let number): append(big: number.bitPattern)
         case .text(let text): bytes.append(contentsOf: text.utf8)
+        case .untyped(let text):
+            bytes.append(contentsOf: text.utf8)
+            bytes.append(0)
         case .bytes(let blob): bytes.append(contentsOf: blob)
         case .integers(let numbers):
             header(of: numbers.count, elements: 20, hasNull: false)

@@ -5,10 +5,10 @@ import EgoCore
 /// All names start with `ego_`, so that a store and an application's own tables can share a file.
 enum SQLiteSchema {
     /// The version that this program reads and writes.
-    static let version = 1
+    static let version = 2
 
     /// The steps from an empty database to ``version``; step `n` makes version `n + 1`.
-    static let steps = [version1]
+    static let steps = [version1, version2]
 
     private static let version1 = """
         CREATE TABLE ego_metadata (
@@ -130,5 +130,56 @@ enum SQLiteSchema {
             reason TEXT NOT NULL,
             placed_at INTEGER NOT NULL
         );
+        """
+
+    /// Projections with records, versions of read models, dead letters, and marks to count the journal by.
+    private static let version2 = """
+        CREATE TABLE ego_projections (
+            name TEXT PRIMARY KEY,
+            mode TEXT NOT NULL,
+            active_version INTEGER NOT NULL,
+            shadow_version INTEGER,
+            previous_version INTEGER,
+            revision INTEGER NOT NULL,
+            details BLOB NOT NULL
+        ) WITHOUT ROWID;
+        INSERT INTO ego_projections SELECT DISTINCT projection, 'running', 1, NULL, NULL, 1, x'' FROM ego_offsets;
+
+        CREATE TABLE ego_offsets_of_versions (
+            projection TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            shard INTEGER NOT NULL,
+            position INTEGER NOT NULL,
+            committed_at INTEGER NOT NULL,
+            event_timestamp INTEGER,
+            PRIMARY KEY (projection, version, shard)
+        ) WITHOUT ROWID;
+        INSERT INTO ego_offsets_of_versions SELECT projection, 1, shard, position, timestamp, NULL FROM ego_offsets;
+        DROP TABLE ego_offsets;
+        ALTER TABLE ego_offsets_of_versions RENAME TO ego_offsets;
+
+        CREATE TABLE ego_dead_letters (
+            projection TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            position INTEGER NOT NULL,
+            shard INTEGER NOT NULL,
+            persistence_id TEXT NOT NULL,
+            sequence_number INTEGER NOT NULL,
+            type TEXT NOT NULL,
+            error TEXT NOT NULL,
+            attempts INTEGER NOT NULL,
+            failed_at INTEGER NOT NULL,
+            PRIMARY KEY (projection, version, position)
+        ) WITHOUT ROWID;
+        CREATE INDEX ego_dead_letters_entity ON ego_dead_letters (persistence_id);
+
+        CREATE TABLE ego_journal_marks (
+            position INTEGER NOT NULL,
+            shard INTEGER NOT NULL,
+            events INTEGER NOT NULL,
+            last_position INTEGER NOT NULL,
+            last_timestamp INTEGER NOT NULL,
+            PRIMARY KEY (position, shard)
+        ) WITHOUT ROWID;
         """
 }

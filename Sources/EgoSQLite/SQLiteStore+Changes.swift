@@ -3,7 +3,9 @@ public import EgoCore
 extension SQLiteStore {
     private static let selectLeaseGeneration = "SELECT generation FROM ego_leases WHERE name = ?1 AND owner IS NOT NULL"
 
-    public func commit(_ changes: [OperatorChange], under lease: Lease?) async throws(StoreError) -> [Int] {
+    public func commit(
+        _ changes: [OperatorChange], under lease: Lease?, with work: ReadModelWork?
+    ) async throws(StoreError) -> [Int] {
         let shardCount = shardCount
         return try await write { (connection) throws(StoreError) in
             if let lease {
@@ -16,14 +18,26 @@ extension SQLiteStore {
             }
             var counts: [Int] = []
             for change in changes {
-                if case .addEvents(let events) = change {
+                switch change {
+                case .addEvents(let events):
                     counts.append(try Self.add(events, on: connection, shardCount: shardCount))
-                } else {
+                case .saveProjection(let record):
+                    let saved = try connection.run("save projection") { () throws(SQLiteError) in
+                        try connection.save(record)
+                    }
+                    if saved == 0 { throw .changedMeanwhile(record) }
+                    counts.append(saved)
+                default:
                     let count = try connection.run("change the store") { () throws(SQLiteError) in
                         try Self.make(change, on: connection, shardCount: shardCount)
                     }
                     counts.append(count)
                 }
+            }
+            if let work {
+                let transaction = SQLiteTransaction(connection)
+                defer { transaction.end() }
+                do { try work(transaction) } catch { throw .ofReadModel(error) }
             }
             return counts
         }
@@ -120,7 +134,19 @@ extension SQLiteStore {
         _ change: OperatorChange, on connection: SQLiteConnection, shardCount: UInt32
     ) throws(SQLiteError) -> Int {
         switch change {
-        case .addEvents: return 0  // has errors of its own; see add(_:on:shardCount:)
+        case .addEvents, .saveProjection: return 0  // have errors of their own; see commit(_:under:with:)
+        case .advance(let advance): return try connection.advance(advance)
+        case .forgetVersion(let version, let name): return try connection.forgetVersion(version, of: name)
+        case .forgetProjection(let name):
+            return try connection.forgetVersion(nil, of: name)
+                + connection.execute("DELETE FROM ego_projections WHERE name = ?1", [.text(name)])
+        case .deleteDeadLetter(let name, let version, let offset):
+            return try connection.execute(
+                "DELETE FROM ego_dead_letters WHERE projection = ?1 AND version = ?2 AND position = ?3",
+                [.text(name), .integer(Int64(version)), .integer(offset.position.rawValue)])
+        case .breakLease(let name):
+            return try connection.execute(
+                "UPDATE ego_leases SET generation = generation + 1 WHERE name = ?1", [.text(name)])
         case .raiseFloor(let id, let number):
             let entity = try connection.entity(making: id, kind: nil, shardCount: shardCount)
             if entity.isErased || entity.last >= Int64(clamping: number.rawValue) || entity.last > entity.floor {
@@ -150,6 +176,7 @@ extension SQLiteStore {
         case .deleteEvents(let id, let number):
             guard let entity = try connection.entity(id) else { return 0 }
             let through = min(number, SequenceNumber(UInt64(entity.last)))
+            try connection.execute(SQLiteConnection.lowerMarks, [.integer(entity.id), .sequence(through)])
             let deleted = try connection.execute(deleteEvents, [.integer(entity.id), .sequence(through)])
             try connection.execute(raiseFloor, [.integer(entity.id), .sequence(through)])
             return deleted

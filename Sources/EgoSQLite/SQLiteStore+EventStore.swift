@@ -7,7 +7,7 @@ extension SQLiteStore {
     public func append(_ group: [AppendRequest]) async throws(StoreError) -> [AppendOutcome] {
         if group.isEmpty { return [] }
         let shardCount = shardCount
-        return try await write { (connection) throws(StoreError) in
+        let outcomes = try await write { (connection) throws(StoreError) in
             try connection.run("append") { () throws(SQLiteError) in
                 var failed: Set<PersistenceID> = []
                 var outcomes: [AppendOutcome] = []
@@ -21,6 +21,8 @@ extension SQLiteStore {
                 return outcomes
             }
         }
+        appended.give()
+        return outcomes
     }
 
     private static func append(
@@ -113,14 +115,16 @@ extension SQLiteStore {
 
     private static let selectJournal = """
         SELECT v.position, v.sequence_number, v.timestamp, v.shard, v.manifest, v.flags, v.encryption_key, v.metadata,
-            v.unknown_fields, v.payload, e.persistence_id
+            v.unknown_fields, v.payload, e.persistence_id,
+            EXISTS (SELECT 1 FROM ego_tombstones t WHERE t.entity = v.entity)
         FROM ego_events v JOIN ego_entities e ON e.id = v.entity
         WHERE v.position > ?1
         ORDER BY v.position LIMIT ?2
         """
     private static let selectJournalOfShard = """
         SELECT v.position, v.sequence_number, v.timestamp, v.shard, v.manifest, v.flags, v.encryption_key, v.metadata,
-            v.unknown_fields, v.payload, e.persistence_id
+            v.unknown_fields, v.payload, e.persistence_id,
+            EXISTS (SELECT 1 FROM ego_tombstones t WHERE t.entity = v.entity)
         FROM ego_events v JOIN ego_entities e ON e.id = v.entity
         WHERE v.position > ?1 AND v.shard = ?3
         ORDER BY v.position LIMIT ?2
@@ -143,7 +147,8 @@ extension SQLiteStore {
                     try connection.query(
                         shard == nil ? Self.selectJournal : Self.selectJournalOfShard, parameters
                     ) { (row) throws(SQLiteError) in
-                        let event = try connection.event(row, of: PersistenceID(stored: row.text(10)))
+                        var event = try connection.event(row, of: PersistenceID(stored: row.text(10)))
+                        event.isErased = row.integer(11) != 0
                         bytes += event.payload.count
                         events.append(event)
                         isFull = bytes >= limit.bytes || events.count == limit.rows
@@ -165,12 +170,26 @@ extension SQLiteStore {
 
     public func awaitAppend(after offset: Offset, timeout: Duration) async throws(StoreError) {
         let deadline = ContinuousClock.now + timeout
-        // SQLite tells nobody of another process's commit; a look costs microseconds.
-        while try await head() <= offset {
+        // SQLite tells nobody of another process's commit; a look costs microseconds. This process is told.
+        while true {
+            let count = appended.count
+            if try await head() > offset { return }
             let rest = deadline - .now
             if rest <= .zero { return }
-            do { try await Task.sleep(for: min(rest, .milliseconds(10))) } catch {
-                throw StoreError(.cancelled, "stopped while waiting for an append")
+            await appended.wait(after: count, timeout: min(rest, .milliseconds(10)))
+            if Task.isCancelled { throw StoreError(.cancelled, "stopped while waiting for an append") }
+        }
+    }
+
+    private static let selectPositionAt =
+        "SELECT position FROM ego_events WHERE timestamp >= ?1 ORDER BY position LIMIT 1"
+
+    public func offset(before moment: Timestamp) async throws(StoreError) -> Offset {
+        try await read { (connection) throws(StoreError) in
+            try connection.run("find the moment") { () throws(SQLiteError) in
+                let first = try connection.first(Self.selectPositionAt, [.time(moment)]) { $0.integer(0) }
+                if let first { return Offset(position: Position(first - 1)) }
+                return try connection.head()
             }
         }
     }

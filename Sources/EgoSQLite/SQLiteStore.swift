@@ -12,6 +12,8 @@ public final class SQLiteStore: Store {
     private let readers: [SQLiteWorker]
     private let nextReader = Atomic<Int>(0)
     private let storeMetadata: StoreMetadata
+    /// Given after each append of this process.
+    let appended = AppendSignal()
 
     /// Opens a store that is there and up to date.
     ///

@@ -13,10 +13,10 @@ public protocol ForwardingStore: Store {
 
 /// The calls of all ports.
 public enum StoreCall: String, Sendable, CaseIterable {
-    case append, stream, events, journal, head, awaitAppend, command
+    case append, stream, events, journal, head, awaitAppend, moment, backlog, command
     case saveSnapshot, latestSnapshot, snapshots
     case saveStates, state
-    case offsets, projections, commitOffset, forgetOffsets, timestampOffsets
+    case projections, projection, offsets, deadLetters, timestampOffsets
     case addKey, key, keys, rewrap, destroyKeys
     case metadata, entities, statistics, commitChanges, acquireLease, renewLease, releaseLease, leases
     case job, jobs, audit, tombstone, holds, flaws, hazards
@@ -24,7 +24,7 @@ public enum StoreCall: String, Sendable, CaseIterable {
     /// Whether the call changes the store.
     public var isWrite: Bool {
         switch self {
-        case .append, .saveSnapshot, .saveStates, .commitOffset, .forgetOffsets, .addKey, .rewrap, .destroyKeys,
+        case .append, .saveSnapshot, .saveStates, .addKey, .rewrap, .destroyKeys,
             .commitChanges, .acquireLease, .renewLease, .releaseLease:
             true
         default: false
@@ -95,24 +95,30 @@ extension ForwardingStore {
         try await forward(.state) { () async throws(StoreError) in try await base.state(of: id) }
     }
 
-    public func offsets(of projection: String) async throws(StoreError) -> [CommittedOffset] {
-        try await forward(.offsets) { () async throws(StoreError) in try await base.offsets(of: projection) }
-    }
-
-    public func projections() async throws(StoreError) -> [String] {
+    public func projections() async throws(StoreError) -> [ProjectionRecord] {
         try await forward(.projections) { () async throws(StoreError) in try await base.projections() }
     }
 
-    public func commit(_ commit: OffsetCommit, with work: ReadModelWork?) async throws(StoreError) {
-        try await forward(.commitOffset) { () async throws(StoreError) in
-            try await base.commit(commit, with: work)
+    public func projection(_ name: String) async throws(StoreError) -> ProjectionRecord? {
+        try await forward(.projection) { () async throws(StoreError) in try await base.projection(name) }
+    }
+
+    public func offsets(of projection: String, version: Int) async throws(StoreError) -> [CommittedOffset] {
+        try await forward(.offsets) { () async throws(StoreError) in
+            try await base.offsets(of: projection, version: version)
         }
     }
 
-    public func forgetOffsets(of projection: String) async throws(StoreError) {
-        try await forward(.forgetOffsets) { () async throws(StoreError) in
-            try await base.forgetOffsets(of: projection)
-        }
+    public func deadLetters(_ query: DeadLetterQuery) async throws(StoreError) -> [DeadLetter] {
+        try await forward(.deadLetters) { () async throws(StoreError) in try await base.deadLetters(query) }
+    }
+
+    public func offset(before moment: Timestamp) async throws(StoreError) -> Offset {
+        try await forward(.moment) { () async throws(StoreError) in try await base.offset(before: moment) }
+    }
+
+    public func backlog(after offsets: [Shard: Offset]) async throws(StoreError) -> [ShardBacklog] {
+        try await forward(.backlog) { () async throws(StoreError) in try await base.backlog(after: offsets) }
     }
 
     public func add(_ key: StoredKey) async throws(StoreError) {
@@ -147,9 +153,11 @@ extension ForwardingStore {
         try await forward(.statistics) { () async throws(StoreError) in try await base.statistics() }
     }
 
-    public func commit(_ changes: [OperatorChange], under lease: Lease?) async throws(StoreError) -> [Int] {
+    public func commit(
+        _ changes: [OperatorChange], under lease: Lease?, with work: ReadModelWork?
+    ) async throws(StoreError) -> [Int] {
         try await forward(.commitChanges) { () async throws(StoreError) in
-            try await base.commit(changes, under: lease)
+            try await base.commit(changes, under: lease, with: work)
         }
     }
 

@@ -7,38 +7,46 @@ public final class InMemoryTransaction: ReadModelTransaction {
     public var counters: [String: Int]
 
     init(_ counters: [String: Int]) { self.counters = counters }
+
+    public var dialect: SQLDialect { .none }
+
+    public func change(_ sql: String, _ values: [ReadModelValue]) throws(StoreError) -> Int { throw Self.noSQL }
+
+    public func query(_ sql: String, _ values: [ReadModelValue]) throws(StoreError) -> [[ReadModelValue]] {
+        throw Self.noSQL
+    }
+
+    private static var noSQL: StoreError { StoreError(.invalid, "a store in memory has counters, no SQL") }
 }
 
-extension InMemoryStore: OffsetStore {
-    public func offsets(of projection: String) async throws(StoreError) -> [CommittedOffset] {
-        try locked { state in (state.offsets[projection] ?? [:]).values.sorted { $0.shard < $1.shard } }
+extension InMemoryStore: ProjectionStore {
+    public func projections() async throws(StoreError) -> [ProjectionRecord] {
+        try locked { state in state.projections.values.sorted { $0.name < $1.name } }
     }
 
-    public func projections() async throws(StoreError) -> [String] {
-        try locked { state in state.offsets.keys.sorted() }
+    public func projection(_ name: String) async throws(StoreError) -> ProjectionRecord? {
+        try locked { state in state.projections[name] }
     }
 
-    public func commit(_ commit: OffsetCommit, with work: ReadModelWork?) async throws(StoreError) {
-        try locked { (state) throws(StoreError) in
-            let committed = commit.committed
-            if let stored = state.offsets[commit.projection]?[committed.shard],
-                stored.generation > committed.generation
-            {
-                throw StoreError(.fenced, "projection \(commit.projection): a newer runner has committed")
-            }
-            if let work {
-                let transaction = InMemoryTransaction(state.readModel)
-                do { try work(transaction) } catch {
-                    throw StoreError(.invalid, "the read model's change failed", cause: error)
-                }
-                state.readModel = transaction.counters
-            }
-            state.offsets[commit.projection, default: [:]][committed.shard] = committed
+    public func offsets(of projection: String, version: Int) async throws(StoreError) -> [CommittedOffset] {
+        try locked { state in
+            (state.offsets[projection]?[version] ?? [:]).values.sorted { $0.shard < $1.shard }
         }
     }
 
-    public func forgetOffsets(of projection: String) async throws(StoreError) {
-        try locked { state in state.offsets[projection] = nil }
+    public func deadLetters(_ query: DeadLetterQuery) async throws(StoreError) -> [DeadLetter] {
+        try locked { state in
+            let found = state.deadLetters.filter { letter in
+                let version = query.version ?? state.projections[letter.projection]?.activeVersion ?? 1
+                if letter.version != version || query.projection ?? letter.projection != letter.projection {
+                    return false
+                }
+                guard let after = query.after else { return true }
+                return (letter.projection, letter.offset) > (after.projection, after.offset)
+            }
+            return Array(
+                found.sorted { ($0.projection, $0.offset) < ($1.projection, $1.offset) }.prefix(query.limit))
+        }
     }
 
     public func timestampOffsets() async throws(StoreError) -> [TimestampOffset] {
@@ -129,21 +137,32 @@ extension InMemoryStore: OperatorStore {
         }
     }
 
-    public func commit(_ changes: [OperatorChange], under lease: Lease?) async throws(StoreError) -> [Int] {
+    public func commit(
+        _ changes: [OperatorChange], under lease: Lease?, with work: ReadModelWork?
+    ) async throws(StoreError) -> [Int] {
         try locked { (state) throws(StoreError) in
             if let lease {
                 guard let current = state.leases[lease.name], current.isHeld,
                     current.lease.generation == lease.generation
                 else { throw StoreError(.fenced, "the lease on \(lease.name) was lost") }
             }
-            // Only added events can fail; then nothing of the group may stay.
-            let isSafe = changes.allSatisfy { change in
-                if case .addEvents = change { return false }
-                return true
-            }
+            // Few changes can fail; then nothing of the group may stay.
+            let isSafe =
+                work == nil
+                && changes.allSatisfy { change in
+                    switch change {
+                    case .addEvents, .saveProjection: false
+                    default: true
+                    }
+                }
             if isSafe { return try changes.map { (change) throws(StoreError) in try make(change, &state) } }
             var copy = state
             let counts = try changes.map { (change) throws(StoreError) in try make(change, &copy) }
+            if let work {
+                let transaction = InMemoryTransaction(copy.readModel)
+                do { try work(transaction) } catch { throw .ofReadModel(error) }
+                copy.readModel = transaction.counters
+            }
             state = copy
             return counts
         }
@@ -209,7 +228,7 @@ extension InMemoryStore: OperatorStore {
             return 1
         case .retireEvents(let id, let number):
             guard let entity = state.entities[id], state.holds[id] == nil else { return 0 }
-            let slowest = state.offsets.values.compactMap { $0[entity.shard]?.offset }.min()
+            let slowest = state.offsets.values.flatMap(\.values).compactMap { $0[entity.shard]?.offset }.min()
             let passed = entity.journal.compactMap { state.journal[$0] }
                 .last { $0.sequenceNumber <= number && (slowest == nil || $0.offset <= slowest ?? .start) }
             return try make(.deleteEvents(of: id, through: passed?.sequenceNumber ?? .zero), &state)
@@ -263,6 +282,43 @@ extension InMemoryStore: OperatorStore {
             return 1
         case .releaseHold(let id): return state.holds.removeValue(forKey: id) == nil ? 0 : 1
         case .orderOlderEvents: return 0  // nobody else writes here
+        case .advance(let advance):
+            for offset in advance.offsets {
+                state.offsets[advance.projection, default: [:]][advance.version, default: [:]][offset.shard] = offset
+            }
+            for letter in advance.deadLetters {
+                state.deadLetters.removeAll { $0.isSame(as: letter) }
+                state.deadLetters.append(letter)
+            }
+            return advance.offsets.count + advance.deadLetters.count
+        case .saveProjection(var record):
+            guard record.revision == state.projections[record.name]?.revision ?? 0 else {
+                throw .changedMeanwhile(record)
+            }
+            record.revision += 1
+            state.projections[record.name] = record
+            return 1
+        case .forgetVersion(let version, let name):
+            let before = state.deadLetters.count
+            state.deadLetters.removeAll { $0.projection == name && $0.version == version }
+            let offsets = state.offsets[name]?.removeValue(forKey: version)?.count ?? 0
+            return offsets + before - state.deadLetters.count
+        case .forgetProjection(let name):
+            let before = state.deadLetters.count
+            state.deadLetters.removeAll { $0.projection == name }
+            let offsets = state.offsets.removeValue(forKey: name)?.values.reduce(0) { $0 + $1.count } ?? 0
+            let record = state.projections.removeValue(forKey: name) == nil ? 0 : 1
+            return offsets + before - state.deadLetters.count + record
+        case .deleteDeadLetter(let name, let version, let offset):
+            let before = state.deadLetters.count
+            state.deadLetters.removeAll {
+                $0.projection == name && $0.version == version && $0.offset == offset
+            }
+            return before - state.deadLetters.count
+        case .breakLease(let name):
+            if state.leases[name] == nil { return 0 }
+            state.leases[name]?.lease.generation += 1
+            return 1
         }
     }
 
@@ -337,6 +393,12 @@ extension InMemoryStore: OperatorStore {
             let both = state.entities.filter { !$0.value.journal.isEmpty && $0.value.state != nil }.keys.sorted()
             return both.isEmpty ? [] : [.bothKindsOfState(count: both.count, first: both[0])]
         }
+    }
+}
+
+extension DeadLetter {
+    fileprivate func isSame(as other: DeadLetter) -> Bool {
+        projection == other.projection && version == other.version && offset == other.offset
     }
 }
 

@@ -20,7 +20,9 @@ public final class InMemoryStore: Store {
         var entities: [PersistenceID: Entity] = [:]
         /// Nil where an event was deleted.
         var journal: [PersistedEvent?] = []
-        var offsets: [String: [Shard: CommittedOffset]] = [:]
+        var projections: [String: ProjectionRecord] = [:]
+        var offsets: [String: [Int: [Shard: CommittedOffset]]] = [:]
+        var deadLetters: [DeadLetter] = []
         var readModel: [String: Int] = [:]
         var keys: [String: (key: StoredKey, isDestroyed: Bool)] = [:]
         var leases: [String: (lease: Lease, isHeld: Bool)] = [:]
@@ -31,6 +33,7 @@ public final class InMemoryStore: Store {
     }
 
     let state = Mutex(State())
+    private let appended = AppendSignal()
     private let storeMetadata: StoreMetadata
 
     /// An empty store.
@@ -60,7 +63,7 @@ public final class InMemoryStore: Store {
 
 extension InMemoryStore: EventStore {
     public func append(_ group: [AppendRequest]) async throws(StoreError) -> [AppendOutcome] {
-        try locked { state in
+        let outcomes = try locked { state in
             var failed: Set<PersistenceID> = []
             var outcomes: [AppendOutcome] = []
             outcomes.reserveCapacity(group.count)
@@ -72,6 +75,8 @@ extension InMemoryStore: EventStore {
             }
             return outcomes
         }
+        appended.give()
+        return outcomes
     }
 
     private func append(_ request: AppendRequest, isPoisoned: Bool, _ state: inout State) -> AppendOutcome {
@@ -142,7 +147,8 @@ extension InMemoryStore: EventStore {
             while index < state.journal.count {
                 let event = state.journal[index]
                 index += 1
-                guard let event, shard == nil || event.shard == shard else { continue }
+                guard var event, shard == nil || event.shard == shard else { continue }
+                event.isErased = state.entities[event.persistenceID]?.tombstone != nil
                 found.append(event)
                 bytes += event.payload.count
                 if bytes >= limit.bytes || found.count == limit.rows { break }
@@ -158,12 +164,32 @@ extension InMemoryStore: EventStore {
 
     public func awaitAppend(after offset: Offset, timeout: Duration) async throws(StoreError) {
         let deadline = ContinuousClock.now + timeout
-        while try await head() <= offset {
+        while true {
+            let count = appended.count
+            if try await head() > offset { return }
             let rest = deadline - .now
             if rest <= .zero { return }
-            do { try await Task.sleep(for: min(rest, .milliseconds(1))) } catch {
-                throw StoreError(.cancelled, "stopped while waiting for an append")
+            await appended.wait(after: count, timeout: rest)
+            if Task.isCancelled { throw StoreError(.cancelled, "stopped while waiting for an append") }
+        }
+    }
+
+    public func offset(before moment: Timestamp) async throws(StoreError) -> Offset {
+        try locked { state in
+            let index = state.journal.firstIndex { ($0?.timestamp).map { $0 >= moment } ?? false }
+            return Offset(position: Position(Int64(index ?? state.journal.count)))
+        }
+    }
+
+    public func backlog(after offsets: [Shard: Offset]) async throws(StoreError) -> [ShardBacklog] {
+        try locked { state in
+            var sum = BacklogSum(offsets.keys)
+            for event in state.journal {
+                guard let event, let offset = offsets[event.shard] else { continue }
+                if event.offset > offset { sum.add(1, event.shard) }
+                sum.note(event.offset, event.timestamp, event.shard)
             }
+            return sum.backlogs
         }
     }
 

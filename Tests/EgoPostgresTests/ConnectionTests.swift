@@ -44,7 +44,7 @@ struct ConnectionTests {
         #expect(refused?.code == .notAStore)
         try fresh.sql("UPDATE ego_metadata SET value = '99' WHERE key = 'schema_version'")
         #expect(await code(fresh.text) == .newerSchema)
-        try fresh.sql("UPDATE ego_metadata SET value = '1' WHERE key = 'schema_version'")
+        try fresh.sql("UPDATE ego_metadata SET value = '\(PostgresStore.schemaVersion)' WHERE key = 'schema_version'")
         try fresh.sql("ALTER TABLE events_store DROP COLUMN metadata")
         #expect(await code(fresh.text) == .corrupt)
     }
@@ -133,20 +133,18 @@ struct ConnectionTests {
     func swallowedError() async throws {
         let fresh = try await Fresh("connection")
         let store = try await fresh.open()
-        func commit(_ position: Int64) -> OffsetCommit {
-            OffsetCommit(
-                projection: "p",
-                committed: CommittedOffset(
-                    shard: Shard(0), offset: Offset(position: Position(position)), generation: 1,
-                    timestamp: SystemTime().now()))
+        func advance(_ position: Int64) -> [OperatorChange] {
+            let offset = CommittedOffset(
+                shard: Shard(0), offset: Offset(position: Position(position)), committedAt: SystemTime().now())
+            return [.advance(ProjectionAdvance(projection: "p", version: 1, offsets: [offset]))]
         }
-        try await store.commit(commit(1), with: nil)
+        _ = try await store.commit(advance(1), under: nil)
         await #expect(throws: StoreError.self) {
-            try await store.commit(commit(2)) { transaction in
+            _ = try await store.commit(advance(2), under: nil) { transaction in
                 _ = try? (transaction as? PostgresTransaction)?.execute("INSERT INTO nowhere VALUES (1)")
             }
         }
-        #expect(try await store.offsets(of: "p").map(\.offset.position.rawValue) == [1])
+        #expect(try await store.offsets(of: "p", version: 1).map(\.offset.position.rawValue) == [1])
         await store.close()
     }
 
@@ -155,13 +153,8 @@ struct ConnectionTests {
         let fresh = try await Fresh("connection")
         try fresh.sql("CREATE TABLE read_model (n int, x float8)")
         let store = try await fresh.open()
-        for (number, value) in [PostgresValue.null, .integer(5), .real(2.5), .integer(7)].enumerated() {
-            let commit = OffsetCommit(
-                projection: "p",
-                committed: CommittedOffset(
-                    shard: Shard(0), offset: Offset(position: Position(Int64(number))), generation: 1,
-                    timestamp: SystemTime().now()))
-            try await store.commit(commit) { transaction in
+        for value in [PostgresValue.null, .integer(5), .real(2.5), .integer(7)] {
+            _ = try await store.commit([], under: nil) { transaction in
                 try (transaction as? PostgresTransaction)?.execute("INSERT INTO read_model (x) VALUES ($1)", [value])
             }
         }

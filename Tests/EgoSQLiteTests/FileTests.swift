@@ -156,19 +156,18 @@ struct FileTests {
     func oneStatement() async throws {
         let folder = try TemporaryFolder()
         let store = try await newStore(folder.path("s.db"))
-        let commit = OffsetCommit(
-            projection: "p",
-            committed: CommittedOffset(
-                shard: Shard(0), offset: .start, generation: 1, timestamp: Timestamp(unixNanoseconds: 0)))
+        let offset = CommittedOffset(
+            shard: Shard(0), offset: .start, committedAt: Timestamp(unixNanoseconds: 0))
+        let advance = OperatorChange.advance(ProjectionAdvance(projection: "p", version: 1, offsets: [offset]))
         await #expect(throws: StoreError.self) {
-            try await store.commit(commit) { transaction in
+            _ = try await store.commit([advance], under: nil) { transaction in
                 guard let transaction = transaction as? SQLiteTransaction else { return }
                 try transaction.execute("CREATE TABLE a (b); INSERT INTO a VALUES (1)")
             }
         }
         // A statement that makes SQLite roll back by itself ends the transaction for good.
         await #expect(throws: StoreError.self) {
-            try await store.commit(commit) { transaction in
+            _ = try await store.commit([advance], under: nil) { transaction in
                 guard let transaction = transaction as? SQLiteTransaction else { return }
                 try transaction.execute("CREATE TABLE a (b UNIQUE)")
                 try transaction.execute("INSERT INTO a VALUES (1)")
@@ -176,8 +175,8 @@ struct FileTests {
                 try transaction.execute("CREATE TABLE left_over (b)")
             }
         }
-        #expect(try await store.offsets(of: "p") == [])
-        try await store.commit(commit) { transaction in
+        #expect(try await store.offsets(of: "p", version: 1) == [])
+        _ = try await store.commit([advance], under: nil) { transaction in
             guard let transaction = transaction as? SQLiteTransaction else { return }
             let tables = try transaction.rows("SELECT name FROM sqlite_master WHERE name IN ('a', 'left_over')")
             #expect(tables.isEmpty)

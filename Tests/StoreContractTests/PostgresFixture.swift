@@ -42,18 +42,13 @@ final class PostgresFixture: StoreFixture {
 
     func counter(_ name: String, of store: any Store) async throws -> Int {
         let value = Mutex(0)
-        let probe = OffsetCommit(
-            projection: "probe-\(UUID().uuidString)",
-            committed: CommittedOffset(
-                shard: Shard(0), offset: .start, generation: 0, timestamp: Timestamp(unixNanoseconds: 0)))
-        try await store.commit(probe) { transaction in
+        _ = try await store.commit([], under: nil) { transaction in
             guard let transaction = transaction as? PostgresTransaction else { return }
             let tables = try transaction.rows("SELECT 1 WHERE to_regclass('counters') IS NOT NULL")
             if tables.isEmpty { return }
             let rows = try transaction.rows("SELECT value FROM counters WHERE name = $1", [.text(name)])
             if case .integer(let count)? = rows.first?.first { value.withLock { $0 = Int(count) } }
         }
-        try await store.forgetOffsets(of: probe.projection)
         return value.withLock { $0 }
     }
 }

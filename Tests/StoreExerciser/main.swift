@@ -146,13 +146,9 @@ func transfer(_ kind: String, _ path: String, _ subject: String, at moment: Int)
 
 func lock(_ path: String) async throws {
     let store = try await SQLiteStore(path: path)
-    let probe = OffsetCommit(
-        projection: "lock",
-        committed: CommittedOffset(
-            shard: Shard(0), offset: .start, generation: 0, timestamp: SystemTime().now()))
     struct Undo: Error {}
     do {
-        try await store.commit(probe) { _ in
+        _ = try await store.commit([], under: nil) { _ in
             say("locked")
             _ = FileHandle.standardInput.readDataToEndOfFile()
             throw Undo()

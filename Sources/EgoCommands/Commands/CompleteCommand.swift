@@ -115,7 +115,7 @@ struct CompletionValues {
                 .map { .init($0.id, $0.state.rawValue) }.filter { $0.word.hasPrefix(start) }
         case "projection":
             return try await context.reading { try await $0.projections() }
-                .map { .init($0) }.filter { $0.word.hasPrefix(start) }
+                .map { .init($0.name, $0.mode.rawValue) }.filter { $0.word.hasPrefix(start) }
         case "column": return columns(start)
         default: return names(source).filter { $0.word.hasPrefix(start) }
         }

@@ -1,22 +1,32 @@
-/// One application's behaviors, message types and event adapters.
+/// One application's behaviors, projections, message types and event adapters.
 public struct Domain: Sendable {
     /// The domain's name, for operators.
     public let name: String
     /// The kinds of entities.
     public let kinds: [EntityKind]
+    /// The projections of its events.
+    public let projections: [Projection]
     /// How stored events become current ones.
     public let reader: EventReader
     /// Every message type: those of the kinds, and those that are only stored or shown.
     public let messages: MessageRegistry
+    /// The messages' descriptors with everything that they import, as a serialized `google.protobuf.FileDescriptorSet`;
+    /// empty when the domain brings none. What is known by name only, as the fields of a read model in SQL, needs them.
+    public let descriptorSet: [UInt8]
 
     /// A domain with the given parts.
     ///
-    /// - Parameter messages: types beyond those of the kinds, such as the states of entities that have no behavior here.
+    /// - Parameters:
+    ///   - messages: types beyond those of the kinds, such as the states of entities that have no behavior here.
+    ///   - descriptorSet: see ``descriptorSet``.
     public init(
-        name: String, kinds: [EntityKind], messages: [MessageType] = [], adapters: [any EventAdapter] = []
+        name: String, kinds: [EntityKind], projections: [Projection] = [], messages: [MessageType] = [],
+        adapters: [any EventAdapter] = [], descriptorSet: [UInt8] = []
     ) {
         self.name = name
         self.kinds = kinds
+        self.projections = projections
+        self.descriptorSet = descriptorSet
         self.reader = EventReader(adapters: adapters)
         self.messages = MessageRegistry(
             messages + kinds.flatMap { $0.commandTypes + $0.eventTypes + [$0.stateType] })
@@ -28,20 +38,24 @@ public struct Domain: Sendable {
     private init() {
         self.name = "none"
         self.kinds = []
+        self.projections = []
+        self.descriptorSet = []
         self.reader = EventReader()
         self.messages = MessageRegistry([])
     }
 
     /// The same domain, which reads encrypted payloads too.
     public func decrypting(with decryptor: any PayloadDecryptor) -> Domain {
-        Domain(name: name, kinds: kinds, reader: EventReader(adapters: reader.adapters, decryptor: decryptor), messages)
+        Domain(self, reader: EventReader(adapters: reader.adapters, decryptor: decryptor))
     }
 
-    private init(name: String, kinds: [EntityKind], reader: EventReader, _ messages: MessageRegistry) {
-        self.name = name
-        self.kinds = kinds
+    private init(_ domain: Domain, reader: EventReader) {
+        self.name = domain.name
+        self.kinds = domain.kinds
+        self.projections = domain.projections
         self.reader = reader
-        self.messages = messages
+        self.messages = domain.messages
+        self.descriptorSet = domain.descriptorSet
     }
 
     /// The kind of a name.

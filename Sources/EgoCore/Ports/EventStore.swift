@@ -39,6 +39,15 @@ public protocol EventStore: Sendable {
     /// For readers that have reached the head. Nothing else is promised: who polls misses nothing either.
     func awaitAppend(after offset: Offset, timeout: Duration) async throws(StoreError)
 
+    /// The last place of the journal before the first event that was written at or after `moment`; the head when there is
+    /// none. Events are looked at in order of commit; their timestamps are their writers'.
+    func offset(before moment: Timestamp) async throws(StoreError) -> Offset
+
+    /// How much of the journal lies after the given offsets, for each of their shards, ascending.
+    ///
+    /// What it costs grows with the shards and with the events that came since the last call, not with the journal.
+    func backlog(after offsets: [Shard: Offset]) async throws(StoreError) -> [ShardBacklog]
+
     /// What became of an earlier command of the entity, or of its durable state; nil when it was never carried out.
     func command(_ commandID: CommandID, of id: PersistenceID) async throws(StoreError) -> CommandRecord?
 }
@@ -60,6 +69,26 @@ public struct StreamInfo: Sendable, Hashable {
         self.floor = floor
         self.kind = kind
         self.isErased = isErased
+    }
+}
+
+/// How much of one shard's journal a reader has before it.
+public struct ShardBacklog: Sendable, Hashable {
+    /// The shard.
+    public var shard: Shard
+    /// How many events there are after the reader's offset.
+    public var events: Int
+    /// The place of the shard's last event; nil when it has none.
+    public var head: Offset?
+    /// When that event was written.
+    public var headTimestamp: Timestamp?
+
+    /// A backlog with the given parts.
+    public init(shard: Shard, events: Int, head: Offset?, headTimestamp: Timestamp?) {
+        self.shard = shard
+        self.events = events
+        self.head = head
+        self.headTimestamp = headTimestamp
     }
 }
 

@@ -41,6 +41,20 @@ public enum OperatorChange: Sendable {
     case placeHold(LegalHold)
     /// Removes the entity's legal hold.
     case releaseHold(of: PersistenceID)
+    /// Sets offsets of a projection, and adds its dead letters.
+    case advance(ProjectionAdvance)
+    /// Saves a projection's record. The commit fails with ``StoreError/Code/conflict`` when the stored revision is not the
+    /// record's; the saved one is greater by 1. A record that is new has revision 0.
+    case saveProjection(ProjectionRecord)
+    /// Forgets offsets and dead letters of one version of a projection's read model.
+    case forgetVersion(Int, ofProjection: String)
+    /// Forgets a projection: its record, its offsets and its dead letters.
+    case forgetProjection(String)
+    /// Deletes a dead letter.
+    case deleteDeadLetter(of: String, version: Int, at: Offset)
+    /// Takes the right to go on from whoever holds a lease: what it does under it from now on is refused, until it takes
+    /// the lease again, which it may do at once. Nothing happens to a lease that nobody ever had.
+    case breakLease(String)
     /// Gives the next events that other software wrote before the database was adopted their place in the journal, at
     /// most so many. None where all have theirs.
     case orderOlderEvents(limit: Int)

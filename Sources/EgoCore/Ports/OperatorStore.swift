@@ -9,12 +9,21 @@ public protocol OperatorStore: Sendable {
     /// Counts over the whole store.
     func statistics() async throws(StoreError) -> StoreStatistics
 
-    /// Makes changes in one transaction, all or none, in their order.
+    /// Makes changes in one transaction, all or none, in their order, and then those of a read model in the same database
+    /// (law 5).
     ///
-    /// - Parameter lease: when given, the changes are made only while this lease is still held.
+    /// - Parameters:
+    ///   - lease: when given, the changes are made only while this lease is still held, and nobody takes it over before
+    ///     they are committed.
+    ///   - work: runs inside the transaction, on the store's own executor; what it throws undoes everything. Nil when no
+    ///     read model changes.
     /// - Returns: how many rows each change inserted or deleted, in the order of the changes.
-    /// - Throws: ``StoreError/Code/fenced`` when the lease was lost. Nothing was changed then.
-    func commit(_ changes: [OperatorChange], under lease: Lease?) async throws(StoreError) -> [Int]
+    /// - Throws: ``StoreError/Code/fenced`` when the lease was lost; ``StoreError/Code/invalid`` with the cause that `work`
+    ///   threw, unless that was a store's error about circumstances (``StoreError/isCircumstance``), which is thrown as it
+    ///   is. Nothing was changed then.
+    func commit(
+        _ changes: [OperatorChange], under lease: Lease?, with work: ReadModelWork?
+    ) async throws(StoreError) -> [Int]
 
     /// Takes a lease, or takes one over that ran out.
     ///
@@ -58,6 +67,13 @@ public protocol OperatorStore: Sendable {
     ///
     /// - Parameter now: this process's time, to compare the server's with.
     func hazards(now: Timestamp) async throws(StoreError) -> [StoreHazard]
+}
+
+extension OperatorStore {
+    /// Makes changes in one transaction; see ``commit(_:under:with:)``.
+    public func commit(_ changes: [OperatorChange], under lease: Lease?) async throws(StoreError) -> [Int] {
+        try await commit(changes, under: lease, with: nil)
+    }
 }
 
 /// Something in a store, or about its server, that does harm sooner or later.

@@ -73,6 +73,14 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
 
     public var description: String { message }
 
+    /// Whether it says nothing of what was asked, only of when: the same may succeed later.
+    public var isCircumstance: Bool {
+        switch code {
+        case .unavailable, .busy, .full, .io, .timedOut, .cancelled, .closed, .fenced, .readOnly: true
+        default: false
+        }
+    }
+
     /// The error of a sequence number that no entity reaches.
     package static func outOfRange(_ event: PersistedEvent) -> StoreError {
         StoreError(.invalid, "event \(event.sequenceNumber) of \(event.persistenceID.rawValue) is out of range")
@@ -86,5 +94,16 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
             number <= last
                 ? "\(event.persistenceID.rawValue) has an event \(number) already"
                 : "event \(number) of \(event.persistenceID.rawValue) does not follow its last one, \(last)")
+    }
+
+    /// The error of a projection's record that is not the stored one any more.
+    package static func changedMeanwhile(_ record: ProjectionRecord) -> StoreError {
+        StoreError(.conflict, "projection \(record.name) was changed by somebody else meanwhile")
+    }
+
+    /// The error of a read model's change.
+    package static func ofReadModel(_ error: any Error) -> StoreError {
+        if let error = error as? StoreError, error.isCircumstance { return error }
+        return StoreError(.invalid, "the read model's change failed: \(error)", cause: error)
     }
 }

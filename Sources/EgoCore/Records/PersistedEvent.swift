@@ -20,6 +20,8 @@ public struct PersistedEvent: Sendable, Hashable {
     public var isEncrypted: Bool
     /// eGo for Go's mark of a logically deleted event.
     public var isDeleted: Bool
+    /// Whether its entity was erased: what is left of it is not to be used. Told by reads of the journal only.
+    public var isErased: Bool
     /// What travels beside the event.
     public var metadata: EventMetadata
     /// Fields of `egopb.Event` that its version 4 does not know, in wire format; field 5 is eGo v3's inline state.
@@ -32,8 +34,8 @@ public struct PersistedEvent: Sendable, Hashable {
     public init(
         persistenceID: PersistenceID, sequenceNumber: SequenceNumber, offset: Offset = .start, timestamp: Timestamp,
         shard: Shard, manifest: String = Self.anyManifest, payload: [UInt8], encryptionKeyID: String = "",
-        isEncrypted: Bool = false, isDeleted: Bool = false, metadata: EventMetadata = .none,
-        unknownFields: [UInt8] = []
+        isEncrypted: Bool = false, isDeleted: Bool = false, isErased: Bool = false,
+        metadata: EventMetadata = .none, unknownFields: [UInt8] = []
     ) {
         self.persistenceID = persistenceID
         self.sequenceNumber = sequenceNumber
@@ -45,6 +47,7 @@ public struct PersistedEvent: Sendable, Hashable {
         self.encryptionKeyID = encryptionKeyID
         self.isEncrypted = isEncrypted
         self.isDeleted = isDeleted
+        self.isErased = isErased
         self.metadata = metadata
         self.unknownFields = unknownFields
     }

@@ -98,13 +98,16 @@ public actor JobRun<Checkpoint: Codable & Sendable> {
 
     /// Commits a page of work together with the checkpoint after it.
     ///
-    /// - Returns: how many rows each change touched; see `OperatorStore/commit(_:under:)`.
-    public func commit(_ changes: [OperatorChange], checkpoint: Checkpoint) async throws -> [Int] {
+    /// - Parameter work: what the page changes in a read model in the same database.
+    /// - Returns: how many rows each change touched; see `OperatorStore/commit(_:under:with:)`.
+    public func commit(
+        _ changes: [OperatorChange], checkpoint: Checkpoint, with work: ReadModelWork? = nil
+    ) async throws -> [Int] {
         try await renew()
         var next = job
         next.checkpoint = try JobText.encode(checkpoint)
         next.updatedAt = time.now()
-        let counts = try await store.commit(changes + [.saveJob(next)], under: lease)
+        let counts = try await store.commit(changes + [.saveJob(next)], under: lease, with: work)
         job = next
         self.checkpoint = checkpoint
         return Array(counts.dropLast())
@@ -112,13 +115,17 @@ public actor JobRun<Checkpoint: Codable & Sendable> {
 
     /// Ends the job well: its last changes, its state and its audit record are committed together.
     ///
-    /// - Parameter result: what came of it, as JSON, for the audit log.
-    public func finish(_ changes: [OperatorChange] = [], result: String) async throws -> [Int] {
+    /// - Parameters:
+    ///   - result: what came of it, as JSON, for the audit log.
+    ///   - work: what the last changes change in a read model in the same database.
+    public func finish(
+        _ changes: [OperatorChange] = [], result: String, with work: ReadModelWork? = nil
+    ) async throws -> [Int] {
         var next = job
         next.state = .done
         next.updatedAt = time.now()
         let counts = try await store.commit(
-            changes + [.saveJob(next), .audit(entry(result: result))], under: lease)
+            changes + [.saveJob(next), .audit(entry(result: result))], under: lease, with: work)
         job = next
         isOver = true
         await JobLeases.release(lease, on: store)

@@ -25,8 +25,10 @@ public final class BrokenStore: ForwardingStore {
         case ignoresPageLimit
         /// Law 5: the offset is committed first, the read model later.
         case commitsOffsetFirst
-        /// Law 5: any runner may commit.
-        case ignoresGeneration
+        /// Law 5: a runner whose lease was taken over may commit.
+        case ignoresLease
+        /// Law 5: of two who change a projection's record the last one wins.
+        case ignoresRevision
         /// Law 6: deleted events leave no floor.
         case forgetsFloor
         /// Law 7: a retry is a new command.
@@ -39,7 +41,7 @@ public final class BrokenStore: ForwardingStore {
             case .ordersByTimestamp, .publishesOutOfOrder: 2
             case .losesOnCrash: 3
             case .ignoresPageLimit: 4
-            case .commitsOffsetFirst, .ignoresGeneration: 5
+            case .commitsOffsetFirst, .ignoresLease, .ignoresRevision: 5
             case .forgetsFloor: 6
             case .forgetsCommands: 7
             }
@@ -133,21 +135,16 @@ public final class BrokenStore: ForwardingStore {
         }
     }
 
-    public func commit(_ commit: OffsetCommit, with work: ReadModelWork?) async throws(StoreError) {
+    public func commit(
+        _ changes: [OperatorChange], under lease: Lease?, with work: ReadModelWork?
+    ) async throws(StoreError) -> [Int] {
         switch fault {
         case .commitsOffsetFirst:
-            try await memory.commit(commit, with: nil)
-            if let work { try await memory.commit(commit, with: work) }
-        case .ignoresGeneration:
-            var commit = commit
-            commit.committed.generation = .max
-            try await memory.commit(commit, with: work)
-        default: try await memory.commit(commit, with: work)
-        }
-    }
-
-    public func commit(_ changes: [OperatorChange], under lease: Lease?) async throws(StoreError) -> [Int] {
-        if fault == .addsHalf {
+            let counts = try await memory.commit(changes, under: lease)
+            if let work { _ = try await memory.commit([], under: lease, with: work) }
+            return counts
+        case .ignoresLease: return try await memory.commit(changes, under: nil, with: work)
+        case .addsHalf:
             var counts: [Int] = []
             for change in changes {
                 guard case .addEvents(let events) = change else {
@@ -157,13 +154,22 @@ public final class BrokenStore: ForwardingStore {
                 for event in events { counts += try await memory.commit([.addEvents([event])], under: lease) }
             }
             return counts
+        case .ignoresRevision:
+            var current = changes
+            for (index, change) in changes.enumerated() {
+                guard case .saveProjection(var record) = change else { continue }
+                record.revision = try await memory.projection(record.name)?.revision ?? 0
+                current[index] = .saveProjection(record)
+            }
+            return try await memory.commit(current, under: lease, with: work)
+        case .forgetsFloor:
+            let counts = try await memory.commit(changes, under: lease, with: work)
+            for case .deleteEvents(let id, _) in changes {
+                memory.state.withLock { $0.entities[id]?.floor = .zero }
+            }
+            return counts
+        default: return try await memory.commit(changes, under: lease, with: work)
         }
-        guard fault == .forgetsFloor else { return try await memory.commit(changes, under: lease) }
-        let counts = try await memory.commit(changes, under: lease)
-        for case .deleteEvents(let id, _) in changes {
-            memory.state.withLock { $0.entities[id]?.floor = .zero }
-        }
-        return counts
     }
 
     /// What a crash leaves.
