@@ -3,7 +3,7 @@ public import Logging
 public import SwiftProtobuf
 import Synchronization
 
-/// Runs a domain's entities on a store.
+/// Runs a domain's entities and projections on a store.
 ///
 /// ```swift
 /// let engine = Engine(store: store, domain: bank)
@@ -20,6 +20,10 @@ public final class Engine: Sendable {
     private let events: GroupCommitter<AppendRequest, AppendOutcome>
     private let states: GroupCommitter<StateWrite, StateOutcome>
     private let sweeper: Task<Void, Never>?
+    let store: any Store
+    let projections = ProjectionHost()
+    var time: any TimeSource { context.time }
+    var log: Logger { context.log }
 
     /// Starts an engine. The store stays the caller's to close, after ``shutdown()``.
     public init(
@@ -27,6 +31,7 @@ public final class Engine: Sendable {
         time: any TimeSource = SystemTime(), log: Logger = Logger(label: "ego")
     ) {
         self.domain = domain
+        self.store = store
         let context = EngineContext(
             configuration: configuration, time: time, log: log,
             snapshots: SnapshotWriter(store: store, retention: configuration.retention, time: time, log: log))
@@ -128,9 +133,11 @@ public final class Engine: Sendable {
     /// How many entities are in memory.
     public var activeEntities: Int { registry.count }
 
-    /// Takes no more commands, and returns when those under way are answered and planned snapshots are saved.
+    /// Takes no more commands, and returns when those under way are answered, planned snapshots are saved, and projections
+    /// have stopped.
     public func shutdown() async {
         sweeper?.cancel()
+        await projections.stop()
         await context.calls.close()
         await events.becomeIdle()
         await states.becomeIdle()

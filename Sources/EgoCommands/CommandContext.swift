@@ -103,6 +103,15 @@ struct CommandContext: Sendable {
         if global.isProtected { try confirmation.confirmContext() }
     }
 
+    /// Refuses a change that has to say why.
+    func requireReason(_ what: String) throws(UsageError) {
+        if global.reason.isEmpty {
+            throw UsageError(
+                "missing: the audit log keeps why", subject: "--reason",
+                hint: "\(what) with --reason TEXT, or look with --dry-run")
+        }
+    }
+
     func sqliteOptions(readOnly: Bool) -> SQLiteStoreOptions {
         SQLiteStoreOptions(
             readOnly: readOnly, busyTimeout: global.timeout.map { .nanoseconds($0) } ?? .seconds(5), readers: 1,

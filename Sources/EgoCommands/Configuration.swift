@@ -9,7 +9,8 @@ import CommandLineKit
 /// Where options come from when they are not on the command line: configuration files, then the environment.
 ///
 /// A key of a file is a global flag's long name, with `_` for `-` allowed; `[context.NAME]` holds keys that count when
-/// that context is chosen; `current_context` chooses one. `protected` is a key without a flag.
+/// that context is chosen; `current_context` chooses one. `protected` is a key without a flag. `[projection.NAME]` declares
+/// a read model in SQL.
 struct Configuration: Sendable {
     /// The options before any flag.
     var options = GlobalOptions()

@@ -13,6 +13,8 @@ struct ConfigurationFile: Sendable {
     private(set) var values: [String: Entry] = [:]
     /// What stands in `[context.NAME]`, by name.
     private(set) var contexts: [String: [String: Entry]] = [:]
+    /// What stands in `[projection.NAME]`.
+    private(set) var projections: [ProjectionDeclaration] = []
     private let text: String
 
     /// The key that chooses a context; `context` itself is the table of contexts.
@@ -41,6 +43,8 @@ struct ConfigurationFile: Sendable {
         for entry in table.entries {
             if entry.key == "context", case .table(let named) = entry.node.value {
                 for section in named.entries { contexts[section.key] = try context(section) }
+            } else if entry.key == "projection", case .table(let named) = entry.node.value {
+                for section in named.entries { projections.append(try ProjectionDeclaration(section, in: path)) }
             } else {
                 let (name, entry) = try self.entry(entry, in: nil)
                 values[name] = entry

@@ -189,7 +189,8 @@ public struct EgoCommandLine: Sendable {
     private static func commands(hasSample: Bool) -> [Command<CommandContext>] {
         [
             .initialize, hasSample ? .demo : nil, .status, .doctor, .entities, .events, .replay, .send, .snapshot,
-            .verify, .export, .importing, .jobs, .audit, .config, .context, .generate, .help, .version, .exitCodes,
+            .lag, .projection, .rebuild, .deadLetter, .verify, .export, .importing, .jobs, .audit, .config, .context,
+            .generate, .help, .version, .exitCodes,
             .complete,
         ].compactMap(\.self)
     }

@@ -4,7 +4,7 @@ public import EgoCore
 public struct OperationError: Error, Sendable, CustomStringConvertible {
     /// What kind of failure it is.
     public struct Code: Sendable, Hashable {
-        private enum Value { case notFound, refused, data, noDomain }
+        private enum Value { case notFound, refused, data, noDomain, failed }
         private let value: Value
 
         /// There is no such entity, event or snapshot.
@@ -15,6 +15,8 @@ public struct OperationError: Error, Sendable, CustomStringConvertible {
         public static let data = Code(value: .data)
         /// No behavior is there to do it.
         public static let noDomain = Code(value: .noDomain)
+        /// It was begun, and failed.
+        public static let failed = Code(value: .failed)
     }
 
     /// What kind of failure it is.

@@ -15,6 +15,19 @@ struct JSONWriter {
     private(set) var bytes: [UInt8] = []
     private var depth = 0
 
+    /// A list or a map as JSON.
+    static func text(
+        _ value: DynamicMessage.Value?, of field: FieldInfo, in type: MessageDescriptor
+    ) throws(ReflectionError) -> String {
+        var writer = JSONWriter()
+        if field.mapEntry != nil {
+            try writer.map(value, field, in: type)
+        } else {
+            try writer.list(value, field, in: type)
+        }
+        return String(decoding: writer.bytes, as: UTF8.self)
+    }
+
     mutating func write(_ message: DynamicMessage) throws(ReflectionError) {
         depth += 1
         defer { depth -= 1 }

@@ -114,8 +114,12 @@ struct CompletionValues {
             return try await context.reading { try await $0.jobs() }
                 .map { .init($0.id, $0.state.rawValue) }.filter { $0.word.hasPrefix(start) }
         case "projection":
-            return try await context.reading { try await $0.projections() }
-                .map { .init($0.name, $0.mode.rawValue) }.filter { $0.word.hasPrefix(start) }
+            var found = Set(ProjectionCatalog(context).names)
+            // What is declared is known without a store.
+            if let records = try? await context.reading({ try await $0.projections() }) {
+                found.formUnion(records.map(\.name))
+            }
+            return found.sorted().filter { $0.hasPrefix(start) }.map { .init($0) }
         case "column": return columns(start)
         default: return names(source).filter { $0.word.hasPrefix(start) }
         }

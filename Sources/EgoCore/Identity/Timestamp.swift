@@ -20,6 +20,14 @@ public struct Timestamp: Sendable, Hashable, Comparable {
         }
     }
 
+    /// Whether two stored numbers count in the same unit, as ``init(stored:)`` tells it.
+    package static func areOfOneUnit(_ left: Int64, _ right: Int64) -> Bool {
+        func unit(_ value: Int64) -> Int {
+            value.magnitude < 100_000_000_000 ? 0 : value.magnitude < 100_000_000_000_000 ? 1 : 2
+        }
+        return unit(left) == unit(right)
+    }
+
     /// The moment `duration` later, saturating at the ends of the range.
     public func advanced(by duration: Duration) -> Timestamp {
         let (seconds, attoseconds) = duration.components

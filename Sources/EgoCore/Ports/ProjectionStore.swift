@@ -179,6 +179,20 @@ public struct DeadLetter: Sendable, Hashable {
     }
 }
 
+extension DeadLetter {
+    /// The dead letter of an event.
+    package init(
+        _ event: PersistedEvent, projection: String, version: Int, error: String, attempts: Int, failedAt: Timestamp
+    ) {
+        // A payload that cannot be read names no type.
+        let type = (try? AnyPayload(serialized: event.payload))?.typeName ?? ""
+        self.init(
+            projection: projection, version: version, offset: event.offset, shard: event.shard,
+            persistenceID: event.persistenceID, sequenceNumber: event.sequenceNumber, type: type, error: error,
+            attempts: attempts, failedAt: failedAt)
+    }
+}
+
 /// Which dead letters to list.
 public struct DeadLetterQuery: Sendable, Hashable {
     /// Those of this projection; nil for all.

@@ -228,7 +228,7 @@ package enum JobText {
         }
     }
 
-    static func newSuffix() -> String {
+    package static func newSuffix() -> String {
         let digits = Array("0123456789abcdefghijklmnopqrstuvwxyz")
         return String((0..<6).map { _ in digits[Int.random(in: 0..<digits.count)] })
     }

@@ -32,7 +32,9 @@ public struct Operator: Sendable, Hashable {
     }
 
     /// How a run of this operator is named as the owner of a lease: no two runs have the same name.
-    func leaseOwner(run: String) -> String { "\(name) (process \(process) of \(Self.processTable), run \(run))" }
+    package func leaseOwner(run: String = JobText.newSuffix()) -> String {
+        "\(name) (process \(process) of \(Self.processTable), run \(run))"
+    }
 
     /// Whether the owner of a lease was a process of this user on this machine that is no more, such as one that was
     /// killed: its lease may be taken over before it runs out.

@@ -1,0 +1,74 @@
+package import EgoCore
+import Synchronization
+
+/// An event of a page, read once: what cannot be read fails when its turn comes.
+package struct EventInHand: Sendable {
+    /// The event as it is stored.
+    package let record: PersistedEvent
+    /// The event as the handler gets it.
+    package let event: Result<ProjectedEvent, PayloadError>
+
+    /// Reads an event.
+    package init(_ record: PersistedEvent, reader: EventReader) {
+        self.record = record
+        do throws(PayloadError) { event = .success(try ProjectedEvent(record, reader: reader)) } catch {
+            event = .failure(error)
+        }
+    }
+
+    /// Whether there is nothing to be read any more.
+    package var isErased: Bool {
+        guard case .success(let event) = event else { return false }
+        return event.content == .erased
+    }
+}
+
+/// Which event of a page failed, and why; told from inside the transaction that was undone for it.
+package final class FailedEvent: Sendable {
+    private let state = Mutex<(index: Int, error: any Error)?>(nil)
+
+    /// None yet.
+    package init() {}
+
+    func set(_ index: Int, _ error: any Error) { state.withLock { $0 = (index, error) } }
+
+    /// The event's index in the page, when the commit failed because of it; nil when the store failed.
+    package func index(of error: StoreError) -> Int? {
+        guard let found = state.withLock({ $0 }) else { return nil }
+        // The handler met the store's failure first.
+        if error.isCircumstance { return nil }
+        return found.index
+    }
+
+    /// The error's text.
+    package var text: String { state.withLock { $0.map { "\($0.error)" } } ?? "unknown error" }
+}
+
+/// Hands events to a read model inside a transaction.
+package struct ReadModelPage: Sendable {
+    private let model: any ReadModel
+    private let version: Int
+
+    /// For one version of a read model's tables.
+    package init(_ model: any ReadModel, version: Int) {
+        self.model = model
+        self.version = version
+    }
+
+    /// The work of a transaction; `failed` tells afterwards at which of the events it ended.
+    package func work(_ events: ArraySlice<EventInHand>, _ failed: FailedEvent) -> ReadModelWork? {
+        if events.isEmpty { return nil }
+        let (model, version) = (model, version)
+        return { transaction in
+            let writer = ReadModelWriter(transaction, tables: model.tables, version: version)
+            for (index, event) in zip(events.indices, events) {
+                do { try model.handle(event.event.get(), in: writer) } catch {
+                    failed.set(index, error)
+                    throw error
+                }
+            }
+        }
+    }
+
+    func work(_ events: [EventInHand], _ failed: FailedEvent) -> ReadModelWork? { work(events[...], failed) }
+}

@@ -1,0 +1,72 @@
+/// Makes, shows and drops the tables of a read model's versions. What it runs is part of the caller's transaction.
+///
+/// The tables of version 3 are named as `balances_v3`; `balances` is a view of the version in use, so that what others have
+/// built on it stays when another version takes its place.
+package struct ReadModelSchema: Sendable {
+    private let tables: [ReadModelTable]
+
+    /// For these tables; nothing is done for none.
+    package init(tables: [ReadModelTable]) {
+        self.tables = tables
+    }
+
+    /// Makes the tables that are missing.
+    ///
+    /// - Parameter isActive: whether the views show this version.
+    package func prepare(_ version: Int, in transaction: any ReadModelTransaction, isActive: Bool) throws {
+        for table in tables {
+            if let problem = table.nameProblem {
+                throw ReadModelStatement.Problem(description: "table \(table.name): \(problem)")
+            }
+            let name = table.name(ofVersion: version)
+            _ = try transaction.change("CREATE TABLE IF NOT EXISTS \(name) (\(table.columns))", [])
+            for (number, columns) in table.indexes.enumerated() {
+                _ = try transaction.change(
+                    "CREATE INDEX IF NOT EXISTS \(name)_\(number + 1) ON \(name) (\(columns))", [])
+            }
+        }
+        if isActive { try show(version, in: transaction) }
+    }
+
+    /// Lets the views show a version.
+    package func show(_ version: Int, in transaction: any ReadModelTransaction) throws {
+        for table in tables {
+            let select = "SELECT * FROM \(table.name(ofVersion: version))"
+            switch transaction.dialect {
+            case .none: break
+            case .sqlite:
+                _ = try transaction.change("DROP VIEW IF EXISTS \(table.name)", [])
+                _ = try transaction.change("CREATE VIEW \(table.name) AS \(select)", [])
+            case .postgres:
+                // Replaced, not dropped: privileges and other views that are built on it stay. Where the columns are not
+                // the same that cannot be.
+                let isSame = try transaction.query(
+                    """
+                    SELECT NOT EXISTS (
+                        SELECT 1 FROM pg_attribute o LEFT JOIN pg_attribute n
+                            ON n.attrelid = to_regclass('\(table.name(ofVersion: version))') AND n.attnum = o.attnum
+                                AND n.attname = o.attname AND n.atttypid = o.atttypid
+                        WHERE o.attrelid = to_regclass('\(table.name)') AND o.attnum > 0 AND n.attname IS NULL)
+                    """, [])
+                if isSame.first?.first != .bool(true) {
+                    _ = try transaction.change("DROP VIEW IF EXISTS \(table.name)", [])
+                }
+                _ = try transaction.change("CREATE OR REPLACE VIEW \(table.name) AS \(select)", [])
+            }
+        }
+    }
+
+    /// Drops the tables of a version that no view shows.
+    package func drop(_ version: Int, in transaction: any ReadModelTransaction) throws {
+        if transaction.dialect == .none { return }
+        for table in tables {
+            _ = try transaction.change("DROP TABLE IF EXISTS \(table.name(ofVersion: version))", [])
+        }
+    }
+
+    /// Drops the views, before the tables that they show.
+    package func hide(in transaction: any ReadModelTransaction) throws {
+        if transaction.dialect == .none { return }
+        for table in tables { _ = try transaction.change("DROP VIEW IF EXISTS \(table.name)", []) }
+    }
+}

@@ -1,0 +1,508 @@
+import Ego
+public import EgoCore
+
+/// Replays the journal into projections.
+///
+/// A read model in the store's database is made anew beside the one in use, and takes its place in one transaction once it
+/// has caught up; nobody sees half of it. One that lives elsewhere is emptied and filled again in place, and its projection
+/// waits meanwhile.
+///
+/// It is a durable job: each page of work is committed together with its offsets and the job's checkpoint. Several
+/// projections share one pass over the journal.
+public struct Rebuild: Sendable {
+    /// How a read model is made anew.
+    public enum Strategy: String, Sendable, CaseIterable, Codable {
+        /// Beside the one in use.
+        case shadow
+        /// In the place of the one in use.
+        case inPlace = "in-place"
+    }
+
+    /// What becomes of an event that the handler fails on.
+    public enum OnError: String, Sendable, CaseIterable {
+        /// The rebuild stops; it can go on later.
+        case fail
+        /// The event is kept as a dead letter.
+        case deadLetter = "dead-letter"
+        /// The event is passed over, and counted.
+        case skip
+    }
+
+    /// What a rebuild was told.
+    public struct Options: Sendable {
+        /// How; nil for what each projection supports best.
+        public var strategy: Strategy?
+        /// Only events after this place, into the read model as it is; nil for all events, into an empty one.
+        public var from: Offset?
+        /// What becomes of an event that the handler fails on.
+        public var onError: OnError
+        /// The most events of one page.
+        public var page: PageLimit
+
+        /// Options with the given parts.
+        public init(
+            strategy: Strategy? = nil, from: Offset? = nil, onError: OnError = .fail, page: PageLimit = .standard
+        ) {
+            (self.strategy, self.from, self.onError, self.page) = (strategy, from, onError, page)
+        }
+    }
+
+    /// What became of one projection.
+    public struct Outcome: Sendable, Hashable, Codable {
+        /// The projection.
+        public var name: String
+        /// How it was rebuilt.
+        public var strategy: Strategy
+        /// How many events the handler took.
+        public var events = 0
+        /// How many events were of erased entities.
+        public var erased = 0
+        /// How many events became dead letters.
+        public var deadLetters = 0
+        /// How many events were passed over.
+        public var skipped = 0
+        /// The version of the read model that was filled.
+        public var version: Int
+        /// Whether every event up to the end was counted, and the tables are there.
+        public var isVerified = false
+        /// Whether the new read model is in use.
+        public var isPromoted = false
+
+        /// The outcome of a rebuild that has not begun.
+        public init(name: String, strategy: Strategy, version: Int) {
+            (self.name, self.strategy, self.version) = (name, strategy, version)
+        }
+    }
+
+    private let store: any Store
+    private let reader: EventReader
+    private let person: Operator
+    private let time: any TimeSource
+
+    /// Rebuilds projections of a store.
+    public init(store: any Store, reader: EventReader, by person: Operator, time: any TimeSource) {
+        self.store = store
+        self.reader = reader
+        self.person = person
+        self.time = time
+    }
+
+    /// How a projection is rebuilt unless told otherwise.
+    public static func strategy(of projection: Projection, _ options: Options) throws(OperationError) -> Strategy {
+        let hasTables: Bool
+        if case .readModel = projection.handler { hasTables = true } else { hasTables = false }
+        let strategy = options.strategy ?? (hasTables && options.from == nil ? .shadow : .inPlace)
+        if strategy == .shadow, !hasTables {
+            throw OperationError(
+                .refused, "projection \(projection.name) keeps its read model elsewhere: there is no shadow of it",
+                hint: "nothing was changed; --strategy in-place empties it and fills it again")
+        }
+        if strategy == .shadow, options.from != nil {
+            throw OperationError(
+                .refused, "a shadow begins empty: it has to take all events",
+                hint: "nothing was changed; --from goes with --strategy in-place")
+        }
+        if strategy == .inPlace, options.from == nil, case .external(let handler) = projection.handler,
+            !(handler is any ClearableProjectionHandler)
+        {
+            throw OperationError(
+                .refused, "projection \(projection.name) cannot empty its read model",
+                hint: "nothing was changed; --from 0 hands it all events again, into what is there")
+        }
+        return strategy
+    }
+
+    /// How far a rebuild has come.
+    private struct Progress: Codable, Sendable {
+        var outcomes: [Outcome]
+        /// Whether the projections that are rebuilt in place wait.
+        var isFenced = false
+        /// Whether read models are empty and offsets set.
+        var isPrepared = false
+        /// What in-place projections did before.
+        var modes: [String: String] = [:]
+        /// Where the pages begin.
+        var start: String
+        /// When the last event of each shard was written, in nanoseconds since the Unix epoch.
+        var timestamps: [UInt64: Int64] = [:]
+    }
+
+    /// Rebuilds projections in one pass.
+    ///
+    /// - Parameters:
+    ///   - command: the command that goes on with the work after an interruption.
+    ///   - progress: called after each page with the number of events that were read and of those that there are.
+    /// - Throws: ``OperationError/Code/failed`` when a handler fails on an event; the job can go on.
+    public func run(
+        _ projections: [Projection], _ options: Options, command: String,
+        progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void = { _, _ in }
+    ) async throws -> [Outcome] {
+        var strategies: [String: Strategy] = [:]
+        for projection in projections {
+            strategies[projection.name] = try Self.strategy(of: projection, options)
+            for table in projection.tables {
+                if let problem = table.nameProblem {
+                    throw OperationError(.data, "projection \(projection.name), table \(table.name): \(problem)")
+                }
+            }
+        }
+        let names = projections.map(\.name).sorted()
+        let specification = JobSpecification(
+            kind: "rebuild",
+            arguments: [
+                "projections": names.joined(separator: ", "), "strategy": options.strategy?.rawValue ?? "",
+                "from": options.from?.description ?? "", "on_error": options.onError.rawValue,
+            ], lease: "rebuild", command: command)
+        let (store, time) = (store, time)
+        let chosen = strategies
+        return try await JobRun<Progress>.run(
+            specification, on: store, by: person, time: time,
+            from: {
+                var outcomes: [Outcome] = []
+                for projection in projections {
+                    let record = try await store.projection(projection.name) ?? ProjectionRecord(name: projection.name)
+                    let strategy = chosen[projection.name] ?? .inPlace
+                    outcomes.append(
+                        Outcome(
+                            name: projection.name, strategy: strategy,
+                            version: strategy == .shadow ? record.nextVersion : record.activeVersion))
+                }
+                return Progress(outcomes: outcomes, start: (options.from ?? .start).description)
+            }
+        ) { job in
+            let work = RebuildRun(
+                store: store, reader: reader, time: time, job: job, projections: projections, options: options)
+            return try await work.run(progress)
+        }
+    }
+
+    /// One run of the job.
+    private struct RebuildRun {
+        let store: any Store
+        let reader: EventReader
+        let time: any TimeSource
+        let job: JobRun<Progress>
+        let projections: [Projection]
+        let options: Options
+
+        func run(_ report: @Sendable (Int, Int) -> Void) async throws -> [Outcome] {
+            var state = await job.checkpoint
+            if !state.isFenced { try await fence(&state) }
+            if !state.isPrepared { try await prepare(&state) }
+            let end = try await replay(&state, report)
+            try await verify(state, through: end)
+            try await promote(&state)
+            return state.outcomes
+        }
+
+        private func projection(_ name: String) throws -> Projection {
+            guard let found = projections.first(where: { $0.name == name }) else {
+                throw OperationError.noProjection(name)
+            }
+            return found
+        }
+
+        // MARK: Empty read models
+
+        /// Stops the runners of projections that are rebuilt in place, before anything is emptied.
+        private func fence(_ state: inout Progress) async throws {
+            var (leases, records): ([OperatorChange], [OperatorChange]) = ([], [])
+            for outcome in state.outcomes where outcome.strategy == .inPlace {
+                var record = try await store.projection(outcome.name) ?? ProjectionRecord(name: outcome.name)
+                // One that an earlier rebuild has left so is not to wait for ever.
+                let mode = record.mode == .rebuilding ? ProjectionRecord.Mode.running : record.mode
+                state.modes[outcome.name] = mode.rawValue
+                record.mode = .rebuilding
+                record.failure = nil
+                leases.append(.breakLease(ProjectionRecord.lease(of: outcome.name)))
+                records.append(.saveProjection(record))
+            }
+            state.isFenced = true
+            _ = try await job.commit(leases + records, checkpoint: state)
+        }
+
+        private func prepare(_ state: inout Progress) async throws {
+            let shards = try await store.metadata().shardCount
+            let start = Offset(state.start) ?? .start
+            let now = time.now()
+            var changes: [OperatorChange] = []
+            var works: [@Sendable (any ReadModelTransaction) throws -> Void] = []
+            for outcome in state.outcomes {
+                let projection = try projection(outcome.name)
+                if outcome.strategy == .inPlace, options.from == nil,
+                    case .external(let handler as any ClearableProjectionHandler) = projection.handler
+                {
+                    try await handler.clear()
+                }
+                var record = try await store.projection(outcome.name) ?? ProjectionRecord(name: outcome.name)
+                let old = ReadModelSchema(tables: record.tables)
+                let schema = ReadModelSchema(tables: projection.tables)
+                let version = outcome.version
+                if outcome.strategy == .shadow {
+                    // What a rebuild that was given up has left.
+                    let leftover = record.shadowVersion
+                    if let leftover { changes.append(.forgetVersion(leftover, ofProjection: outcome.name)) }
+                    record.shadowVersion = version
+                    works.append { transaction in
+                        if let leftover { try old.drop(leftover, in: transaction) }
+                        try schema.prepare(version, in: transaction, isActive: false)
+                    }
+                } else {
+                    record.tables = projection.tables
+                    let isEmptied = options.from == nil
+                    if isEmptied { changes.append(.forgetVersion(version, ofProjection: outcome.name)) }
+                    works.append { transaction in
+                        if isEmptied {
+                            try old.hide(in: transaction)
+                            try old.drop(version, in: transaction)
+                        }
+                        try schema.prepare(version, in: transaction, isActive: true)
+                    }
+                }
+                changes.append(.saveProjection(record))
+                changes.append(
+                    .advance(
+                        ProjectionAdvance(
+                            projection: outcome.name, version: version,
+                            offsets: (0..<UInt64(shards)).map {
+                                CommittedOffset(shard: Shard($0), offset: start, committedAt: now)
+                            })))
+            }
+            state.isPrepared = true
+            let all = works
+            _ = try await job.commit(changes, checkpoint: state) { transaction in
+                for work in all { try work(transaction) }
+            }
+        }
+
+        // MARK: Pages
+
+        private func replay(
+            _ state: inout Progress, _ report: @Sendable (Int, Int) -> Void
+        ) async throws -> Offset {
+            var place = try await place(state)
+            var done = 0
+            var ahead = try await eventCount(after: place)
+            report(done, ahead)
+            while true {
+                try Task.checkCancellation()
+                let page = try await store.journal(after: place, shard: nil, limit: options.page)
+                let events = page.events.map { EventInHand($0, reader: reader) }
+                if page.next > place { try await handle(events, through: page.next, &state) }
+                place = page.next
+                done += events.count
+                ahead = max(ahead, done)
+                report(done, ahead)
+                if page.reachedHead { return place }
+            }
+        }
+
+        private func eventCount(after place: Offset) async throws -> Int {
+            let shards = try await store.metadata().shardCount
+            return try await store.backlog(
+                after: Dictionary(uniqueKeysWithValues: (0..<UInt64(shards)).map { (Shard($0), place) })
+            ).reduce(0) { $0 + $1.events }
+        }
+
+        /// Compares what was handed out with what the journal holds. Events that were deleted meanwhile are no loss.
+        private func verify(_ state: Progress, through end: Offset) async throws {
+            let before = try await eventCount(after: Offset(state.start) ?? .start)
+            let after = try await eventCount(after: end)
+            for outcome in state.outcomes {
+                let handled = outcome.events + outcome.erased + outcome.deadLetters + outcome.skipped
+                if handled < before - after {
+                    throw OperationError(
+                        .failed, "projection \(outcome.name) was given \(handled) events of \(before - after)",
+                        hint: "the read model in use is as it was; ego jobs discard gives this rebuild up")
+                }
+            }
+        }
+
+        /// Where the next page begins: the same for all, as they are committed together.
+        private func place(_ state: Progress) async throws -> Offset {
+            var place: Offset?
+            for outcome in state.outcomes {
+                let offsets = try await store.offsets(of: outcome.name, version: outcome.version).map(\.offset)
+                if let own = offsets.min() { place = min(place ?? own, own) }
+            }
+            return place ?? .start
+        }
+
+        /// Hands a page to all handlers, and commits it. Where an event fails, the page is committed up to it, without it, and
+        /// the rest after that.
+        private func handle(_ events: [EventInHand], through end: Offset, _ state: inout Progress) async throws {
+            var left: [String: [Int: String]] = [:]
+            for outcome in state.outcomes {
+                if case .external(let handler) = try projection(outcome.name).handler {
+                    left[outcome.name] = try await handle(events, handler, outcome.name)
+                }
+            }
+            var (first, last) = (events.startIndex, events.endIndex)
+            repeat {
+                let part = events[first..<last]
+                let next = counted(state, part, left)
+                let works = try works(part, left, state)
+                let place = last == events.endIndex ? end : events[last - 1].record.offset
+                let changes = try await advances(part, through: place, next, left)
+                let all = works.map(\.work)
+                do {
+                    _ = try await job.commit(changes, checkpoint: next) { transaction in
+                        for work in all { try work(transaction) }
+                    }
+                    state = next
+                    (first, last) = (last, events.endIndex)
+                } catch let error as StoreError {
+                    let found = works.lazy.compactMap { model in
+                        model.failed.index(of: error).map { (model.name, model.indices[$0], model.failed.text) }
+                    }.first
+                    guard let (name, index, text) = found else { throw error }
+                    try refuse(events[index], name, text)
+                    left[name, default: [:]][index] = text
+                    last = index + 1
+                }
+            } while first < events.endIndex
+        }
+
+        /// What one read model does with a part of a page.
+        private struct ModelWork {
+            var name: String
+            var indices: [Int]
+            var failed: FailedEvent
+            var work: ReadModelWork
+        }
+
+        private func works(
+            _ part: ArraySlice<EventInHand>, _ left: [String: [Int: String]], _ state: Progress
+        ) throws -> [ModelWork] {
+            try state.outcomes.compactMap { outcome in
+                guard case .readModel(let model) = try projection(outcome.name).handler else { return nil }
+                let own = left[outcome.name] ?? [:]
+                let indices = part.indices.filter { own[$0] == nil }
+                let failed = FailedEvent()
+                let work = ReadModelPage(model, version: outcome.version).work(indices.map { part[$0] }[...], failed)
+                return work.map { ModelWork(name: outcome.name, indices: indices, failed: failed, work: $0) }
+            }
+        }
+
+        private func handle(
+            _ events: [EventInHand], _ handler: any ProjectionHandler, _ name: String
+        ) async throws -> [Int: String] {
+            var failed: [Int: String] = [:]
+            for (index, event) in events.enumerated() {
+                do { try await handler.handle(event.event.get()) } catch {
+                    if Task.isCancelled { throw CancellationError() }
+                    try refuse(event, name, "\(error)")
+                    failed[index] = "\(error)"
+                }
+            }
+            return failed
+        }
+
+        private func refuse(_ event: EventInHand, _ name: String, _ text: String) throws(OperationError) {
+            if options.onError != .fail { return }
+            let record = event.record
+            throw OperationError(
+                .failed, "projection \(name), event \(record.sequenceNumber) of \(record.persistenceID): \(text)",
+                hint:
+                    "the read model in use is as it was; mend the handler and repeat the command, or let it go on with --on-error dead-letter"
+            )
+        }
+
+        private func counted(
+            _ state: Progress, _ part: ArraySlice<EventInHand>, _ left: [String: [Int: String]]
+        ) -> Progress {
+            var next = state
+            for event in part {
+                next.timestamps[event.record.shard.rawValue] = event.record.timestamp.unixNanoseconds
+            }
+            for index in next.outcomes.indices {
+                let own = left[next.outcomes[index].name] ?? [:]
+                let failed = part.indices.count { own[$0] != nil }
+                let erased = part.indices.count { own[$0] == nil && part[$0].isErased }
+                next.outcomes[index].events += part.count - failed - erased
+                next.outcomes[index].erased += erased
+                switch options.onError {
+                case .deadLetter: next.outcomes[index].deadLetters += failed
+                case .skip, .fail: next.outcomes[index].skipped += failed
+                }
+            }
+            return next
+        }
+
+        private func advances(
+            _ part: ArraySlice<EventInHand>, through end: Offset, _ state: Progress, _ left: [String: [Int: String]]
+        ) async throws -> [OperatorChange] {
+            let now = time.now()
+            let offsets = (0..<UInt64(try await store.metadata().shardCount)).map { shard in
+                CommittedOffset(
+                    shard: Shard(shard), offset: end, committedAt: now,
+                    eventTimestamp: state.timestamps[shard].map(Timestamp.init(unixNanoseconds:)))
+            }
+            return state.outcomes.map { outcome in
+                var letters: [DeadLetter] = []
+                if options.onError == .deadLetter {
+                    for (index, text) in left[outcome.name] ?? [:] where part.indices.contains(index) {
+                        letters.append(
+                            DeadLetter(
+                                part[index].record, projection: outcome.name, version: outcome.version, error: text,
+                                attempts: 1, failedAt: now))
+                    }
+                }
+                return .advance(
+                    ProjectionAdvance(
+                        projection: outcome.name, version: outcome.version, offsets: offsets, deadLetters: letters))
+            }
+        }
+
+        // MARK: The new read models take their places
+
+        private func promote(_ state: inout Progress) async throws {
+            var done = state
+            var changes: [OperatorChange] = []
+            var works: [@Sendable (any ReadModelTransaction) throws -> Void] = []
+            for index in done.outcomes.indices {
+                let outcome = done.outcomes[index]
+                let projection = try projection(outcome.name)
+                guard var record = try await store.projection(outcome.name) else {
+                    throw OperationError.noProjection(outcome.name)
+                }
+                let schema = ReadModelSchema(tables: projection.tables)
+                let old = ReadModelSchema(tables: record.tables)
+                switch outcome.strategy {
+                case .shadow:
+                    guard record.shadowVersion == outcome.version else {
+                        throw OperationError(
+                            .refused, "the shadow of projection \(outcome.name) was taken away meanwhile",
+                            hint: "ego jobs discard gives this rebuild up; begin it anew")
+                    }
+                    changes.insert(.breakLease(ProjectionRecord.lease(of: outcome.name)), at: 0)
+                    let forgotten = record.previousVersion
+                    if let forgotten { changes.append(.forgetVersion(forgotten, ofProjection: outcome.name)) }
+                    // One that never ran has nothing to go back to.
+                    let hasRun = try await !store.offsets(of: outcome.name, version: record.activeVersion).isEmpty
+                    record.previousVersion = hasRun ? record.activeVersion : nil
+                    record.activeVersion = outcome.version
+                    record.shadowVersion = nil
+                    record.failure = nil
+                    record.tables = projection.tables
+                    let version = outcome.version
+                    works.append { transaction in
+                        try schema.show(version, in: transaction)
+                        if let forgotten { try old.drop(forgotten, in: transaction) }
+                    }
+                case .inPlace:
+                    changes.insert(.breakLease(ProjectionRecord.lease(of: outcome.name)), at: 0)
+                    record.mode = state.modes[outcome.name].flatMap(ProjectionRecord.Mode.init) ?? .running
+                }
+                changes.append(.saveProjection(record))
+                done.outcomes[index].isVerified = true
+                done.outcomes[index].isPromoted = true
+            }
+            let all = works
+            _ = try await job.finish(changes, result: try JobText.encode(done.outcomes)) { transaction in
+                for work in all { try work(transaction) }
+            }
+            state = done
+        }
+    }
+}
