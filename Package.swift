@@ -69,7 +69,8 @@ let package = Package(
         .testTarget(
             name: "EgoOperationsTests",
             dependencies: [
-                "BankDomain", "EgoCore", "EgoOperations", "EgoSQLite", "EgoTestKit", "StoreExerciser", .protobuf,
+                "BankDomain", "Ego", "EgoCore", "EgoOperations", "EgoSQLite", "EgoTestKit", "ProtobufReflection",
+                "StoreExerciser", .protobuf,
             ]),
         .testTarget(
             name: "ProtobufReflectionTests",

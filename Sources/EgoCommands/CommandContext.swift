@@ -95,6 +95,22 @@ struct CommandContext: Sendable {
         return store
     }
 
+    /// Opens the store to count events: where it may be written, marks to count by are kept in it. One that may not be
+    /// written is looked at all the same.
+    func openForMeasuring() async throws -> any Store {
+        if global.isReadOnly || global.isProtected { return try await open(readOnly: true) }
+        do { return try await open(readOnly: false) } catch let error as StoreError
+            where [.readOnly, .permission, .notInitialized].contains(error.code)
+        {
+            return try await open(readOnly: true)
+        }
+    }
+
+    /// Opens the store to count events, hands it to `body`, and closes it.
+    func measuring<Value>(_ body: (any Store) async throws -> Value) async throws -> Value {
+        try await closing(openForMeasuring(), body)
+    }
+
     /// Refuses when nothing may be changed; in a protected context the context's name is asked for.
     func checkWritable() throws {
         if global.isReadOnly {
@@ -193,7 +209,12 @@ struct CommandContext: Sendable {
     func withStore<Value>(
         readOnly: Bool, _ body: (any Store) async throws -> Value
     ) async throws -> Value {
-        let store = try await open(readOnly: readOnly)
+        try await closing(open(readOnly: readOnly), body)
+    }
+
+    private func closing<Value>(
+        _ store: any Store, _ body: (any Store) async throws -> Value
+    ) async throws -> Value {
         do {
             let value = try await body(store)
             await store.close()

@@ -57,8 +57,7 @@ extension CommandFailure {
             case .notFound: "ego init creates one; --store names another"
             case .notAStore where error.cause == nil:
                 "--store names another; ego init adds a store to a database that has none"
-            case .notInitialized:
-                "ego init brings it up to date; --read-only looks at a database of eGo for Go as it is"
+            case .notInitialized: error.remedy ?? "ego init brings it up to date"
             case .newerSchema: "use the version of ego that wrote it, or a newer one"
             case .leaseHeld: "wait until it is done, or look at it with ego jobs; nothing was changed"
             case .conflict: "somebody else wrote it meanwhile; nothing was changed, try again"

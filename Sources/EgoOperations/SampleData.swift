@@ -60,6 +60,8 @@ public struct SampleFill: Sendable {
         public var kept = 0
         /// Snapshots of the content.
         public var snapshots = 0
+        /// How many of them were written.
+        public var writtenSnapshots = 0
     }
 
     /// Writes the content, page by page.
@@ -90,11 +92,19 @@ public struct SampleFill: Sendable {
                 rest = lost.isEmpty ? [] : try await self.missing(lost, &result)
                 if rest.count == lost.count, let first = rest.first { throw Self.refusal(first.persistenceID) }
             }
+            // An earlier run may have been stopped between a page's events and its snapshots.
             let newIDs = Set(missing.map(\.persistenceID))
-            let snapshots = page.snapshots.filter { newIDs.contains($0.persistenceID) }
+            var snapshots = page.snapshots.filter { newIDs.contains($0.persistenceID) }
+            for snapshot in page.snapshots where !newIDs.contains(snapshot.persistenceID) {
+                let (id, number) = (snapshot.persistenceID, snapshot.sequenceNumber)
+                if try await store.latestSnapshot(of: id, through: number)?.sequenceNumber != number {
+                    snapshots.append(snapshot)
+                }
+            }
             if !snapshots.isEmpty {
                 _ = try await store.commit(snapshots.map(OperatorChange.saveSnapshot), under: nil)
             }
+            result.writtenSnapshots += snapshots.count
             result.snapshots += page.snapshots.count
             progress(result.written + result.kept)
         }

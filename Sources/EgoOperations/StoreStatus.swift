@@ -58,6 +58,13 @@ public struct StoreStatus: Sendable {
         for projection in try await store.projections() {
             let name = projection.name
             let offsets = try await store.offsets(of: name, version: projection.activeVersion)
+            if let failure = projection.failure {
+                hazards.append(
+                    Hazard(
+                        code: "projection_failed",
+                        message: "projection \(name) has stopped at event \(failure.sequenceNumber) of "
+                            + "\(failure.persistenceID): \(failure.message)"))
+            }
             guard let slowest = offsets.map(\.offset).min() else { continue }
             projections.append(ProjectionStatus(name: name, shards: offsets.count, offset: .offset(slowest)))
             if let fastest = offsets.map(\.offset).max(), fastest > statistics.head {

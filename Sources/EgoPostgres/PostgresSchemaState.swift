@@ -97,11 +97,12 @@ public struct PostgresSchemaState: Sendable {
     /// Why a database in this state cannot be opened.
     package func openError(_ url: PostgresURL) -> StoreError {
         switch kind {
-        case .absent: StoreError(.notInitialized, "\(url) has no Ego store")
+        case .absent: StoreError(.notInitialized, "\(url) has no Ego store", remedy: "ego init makes one there")
         case .egoGo(let metadata):
             StoreError(
                 .notInitialized,
-                "\(url) is a database of eGo for Go (\(metadata.origin == .egoGoV3 ? "v3" : "v4")) that was not adopted"
+                "\(url) is a database of eGo for Go (\(metadata.origin == .egoGoV3 ? "v3" : "v4")) that was not adopted",
+                remedy: "ego init adopts it; --read-only looks at it as it is"
             )
         case .unknown(let missing):
             StoreError(

@@ -61,7 +61,8 @@ extension PostgresValue {
         case .real(let number):
             self = .untyped(
                 number.isNaN ? "NaN" : number.isInfinite ? (number > 0 ? "Infinity" : "-Infinity") : "\(number)")
-        case .text(let text): self = .untyped(text)
+        // In the text format a text ends at its first zero; the server refuses it then, as it should.
+        case .text(let text): self = text.utf8.contains(0) ? .text(text) : .untyped(text)
         case .bytes(let bytes): self = .bytes(bytes)
         }
     }

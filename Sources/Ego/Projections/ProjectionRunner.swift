@@ -48,6 +48,8 @@ public final class ProjectionRunner: Sendable {
     private let log: Logger
     private let current = Mutex(Status.stopped)
     private let progress: @Sendable (Int) -> Void
+    private let observer: @Sendable (Status) -> Void
+    private let isGone: @Sendable (String) -> Bool
 
     /// How long to wait for a store that fails.
     private static let outage = Backoff(delay: .milliseconds(100), maximum: .seconds(5))
@@ -57,12 +59,18 @@ public final class ProjectionRunner: Sendable {
     /// - Parameters:
     ///   - owner: names this runner to operators, and tells it from every other.
     ///   - leaseTime: how long the others wait at most after this one was killed.
+    ///   - isGone: whether the owner of a lease is known to have ended; its lease is then taken over at once.
     ///   - progress: called after each page with the number of its events.
+    ///   - observer: called when the status has changed.
     public init(
         _ projection: Projection, store: any Store, reader: EventReader, owner: String,
         leaseTime: Duration = .seconds(10), time: any TimeSource = SystemTime(), log: Logger = Logger(label: "ego"),
-        progress: @escaping @Sendable (Int) -> Void = { _ in }
+        isGone: @escaping @Sendable (String) -> Bool = { _ in false },
+        progress: @escaping @Sendable (Int) -> Void = { _ in },
+        observer: @escaping @Sendable (Status) -> Void = { _ in }
     ) {
+        self.isGone = isGone
+        self.observer = observer
         self.projection = projection
         self.store = store
         self.reader = reader
@@ -100,12 +108,12 @@ public final class ProjectionRunner: Sendable {
             do throws(StoreError) {
                 guard let lease = try await takeLease() else {
                     note(.standby)
-                    try await pause(for: min(leaseTime / 4, .seconds(1)))
+                    try await pause(for: min(leaseTime / 20, .milliseconds(200)))
                     continue
                 }
                 let session = ProjectionSession(
                     projection, store: store, reader: reader, lease: lease, leaseTime: leaseTime, time: time, log: log,
-                    status: { [self] in note($0) }, progress: { [self] in progress($0) })
+                    status: { [self] in note($0, isLogged: !untilCaughtUp) }, progress: { [self] in progress($0) })
                 do throws(StoreError) {
                     let end = try await session.run(untilCaughtUp: untilCaughtUp, reported: &reported)
                     await session.release()
@@ -138,8 +146,13 @@ public final class ProjectionRunner: Sendable {
             return try await store.acquireLease(
                 ProjectionRecord.lease(of: projection.name), owner: owner, for: leaseTime, now: time.now())
         } catch {
-            if error.code == .leaseHeld { return nil }
-            throw error
+            guard error.code == .leaseHeld else { throw error }
+            let name = ProjectionRecord.lease(of: projection.name)
+            guard let held = try await store.leases().first(where: { $0.name == name }), isGone(held.owner) else {
+                return nil
+            }
+            try await store.release(held)
+            return nil
         }
     }
 
@@ -147,12 +160,15 @@ public final class ProjectionRunner: Sendable {
         do { try await time.sleep(for: duration) } catch { throw StoreError(.cancelled, "stopped while waiting") }
     }
 
-    private func note(_ status: Status) {
+    /// - Parameter isLogged: whether nobody else tells of a failure.
+    private func note(_ status: Status, isLogged: Bool = true) {
         let isNew = current.withLock { current in
             defer { current = status }
             return current != status
         }
         guard isNew else { return }
+        observer(status)
+        if !isLogged { return }
         if case .failed(let failure) = status {
             log.error(
                 "the projection has stopped at an event",

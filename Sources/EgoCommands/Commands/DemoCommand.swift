@@ -114,6 +114,6 @@ extension Command where Context == CommandContext {
                 .init("snapshots", .number(result.snapshots)), .init("written", .number(result.written)),
                 .init("kept", .number(result.kept)),
             ],
-            changed: result.written > 0)
+            changed: result.written + result.writtenSnapshots > 0)
     }
 }

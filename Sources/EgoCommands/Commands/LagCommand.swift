@@ -121,8 +121,7 @@ extension Command where Context == CommandContext {
             if options.format != nil, context.givenFlags.contains("output") {
                 throw UsageError("it goes with no -o, which is a form of its own", subject: "--format")
             }
-            // Marks to count by are written where the store may be written.
-            let store = try await openForMeasuring(context)
+            let store = try await context.openForMeasuring()
             let run = LagRun(store: store, options: options, context: context)
             guard options.isWatching else {
                 do { return try await run.once() } catch {
@@ -132,19 +131,9 @@ extension Command where Context == CommandContext {
             }
             return CommandOutput(
                 records: RecordList(
-                    "projections", columns: LagView.columns, isLive: true, rows: run.rows,
+                    "projections", columns: run.columns, isLive: true, rows: run.rows,
                     nextPage: { try await run.nextPage() })
             ) { await run.finish() }
-        }
-    }
-
-    /// A store that cannot be written is looked at all the same.
-    private static func openForMeasuring(_ context: CommandContext) async throws -> any Store {
-        if context.global.isReadOnly || context.global.isProtected { return try await context.open(readOnly: true) }
-        do { return try await context.open(readOnly: false) } catch let error as StoreError
-            where [.readOnly, .permission, .notInitialized].contains(error.code)
-        {
-            return try await context.open(readOnly: true)
         }
     }
 }
@@ -164,6 +153,10 @@ private actor LagRun {
 
     nonisolated var rows: @Sendable (OutputValue) -> [OutputValue] { LagView.rows(byShard: options.showsShards) }
 
+    nonisolated var columns: [Column] {
+        LagView.columns(byShard: options.showsShards, isWatching: options.isWatching)
+    }
+
     private func measure() async throws -> [ProjectionLag] {
         // What a database of another engine could have is of no interest there.
         let isAdopted = try await store.metadata().schemaVersion > 0
@@ -179,7 +172,7 @@ private actor LagRun {
             let text = LagView.text(lags, format, completion.exitCode, warned: warned(lags))
             return CommandOutput(text: text) { completion }
         }
-        let list = RecordList("projections", columns: LagView.columns, lags.map { LagView.value($0, nil) })
+        let list = RecordList("projections", columns: columns, lags.map { LagView.value($0, nil) })
         var records = list
         records.rows = rows
         let final = records
@@ -248,10 +241,17 @@ private actor LagRun {
 
 /// How lag is shown.
 enum LagView {
-    static var columns: [Column] {
+    /// All columns that there are.
+    static var columns: [Column] { columns(byShard: true, isWatching: true) }
+
+    /// The columns, of which those are shown that have something to say.
+    static func columns(byShard: Bool, isWatching: Bool) -> [Column] {
         [
-            Column("name"), Column("shard", .right), .word("state"), Column("events_behind", .right, title: "BEHIND"),
-            .word("lag"), .word("bar", title: "DONE"), Column("rate", .right, title: "RATE/S"), .word("eta"),
+            Column("name"), Column("shard", .right, isDefault: byShard), .word("state"),
+            Column("events_behind", .right, title: "BEHIND"),
+            .word("lag"), .word("bar", title: "DONE", isDefault: !byShard),
+            Column("rate", .right, title: "RATE/S", isDefault: isWatching && !byShard),
+            .word("eta", isDefault: isWatching && !byShard),
             .time("last_advanced", title: "ADVANCED"), Column("committed", .right, isDefault: false),
             Column("head", .right, isDefault: false), Column("engine", isDefault: false),
         ]

@@ -59,7 +59,7 @@ extension Command where Context == CommandContext {
             examples: [Example("projection list", "those of the store, the domain and the configuration")],
             exitCodes: looking
         ) { _, context in
-            try await context.reading { store in
+            try await context.measuring { store in
                 try await ProjectionView(store, context).output([])
             }
         }
@@ -74,7 +74,7 @@ extension Command where Context == CommandContext {
             exitCodes: looking
         ) { options, context in
             if options.names.isEmpty { throw UsageError("missing", subject: "PROJECTION") }
-            return try await context.reading { store in
+            return try await context.measuring { store in
                 try await ProjectionView(store, context).output(options.names, isWhole: true)
             }
         }
@@ -123,18 +123,28 @@ extension Command where Context == CommandContext {
         let progress = context.progress("projection run")
         defer { progress.finish() }
         let counts = Mutex<[String: Int]>([:])
+        let person = context.person
         let ends = try await withThrowingTaskGroup(of: (String, ProjectionRunner.End).self) { group in
             for projection in projections {
                 let runner = ProjectionRunner(
                     projection, store: store, reader: context.readingDomain.reader,
-                    owner: context.person.leaseOwner(), time: context.time, log: context.log
-                ) { events in
-                    let done = counts.withLock { counts in
-                        counts[projection.name, default: 0] += events
-                        return counts.values.reduce(0, +)
-                    }
-                    progress.report(done: done, total: nil, unit: "events")
-                }
+                    owner: person.leaseOwner(), time: context.time, log: context.log, isGone: person.isGone,
+                    progress: { events in
+                        let done = counts.withLock { counts in
+                            counts[projection.name, default: 0] += events
+                            return counts.values.reduce(0, +)
+                        }
+                        progress.report(done: done, total: nil, unit: "events")
+                    },
+                    observer: { status in
+                        let name = Escape.shown(projection.name)
+                        switch status {
+                        case .standby: context.note("\(name): another process runs it; this one waits for it to end")
+                        case .paused where !untilCaughtUp: context.note("\(name) is paused; it waits to be resumed")
+                        case .waiting(let error): context.note("\(name) waits: \(Escape.shown(error))")
+                        default: break
+                        }
+                    })
                 group.addTask {
                     if untilCaughtUp { return (projection.name, try await runner.runUntilCaughtUp()) }
                     try await runner.run()
@@ -409,7 +419,7 @@ extension Command where Context == CommandContext {
             exitCodes: [.failure, .timedOut] + looking + [.interrupted]
         ) { options, context in
             if options.names.isEmpty { throw UsageError("missing", subject: "PROJECTION") }
-            return try await context.reading { store in
+            return try await context.measuring { store in
                 let progress = context.progress("projection wait")
                 defer { progress.finish() }
                 let control = control(store, context)
@@ -537,7 +547,8 @@ struct ProjectionView: Sendable {
         if let names { records = try await self.records(names) }
         let columns = Self.columns.map { column in
             var column = column
-            if isWhole { column.isDefault = true }
+            // Lists within a list are for programs.
+            if isWhole { column.isDefault = !["failure", "offsets"].contains(column.name) }
             return column
         }
         return CommandOutput(

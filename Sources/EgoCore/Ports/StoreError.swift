@@ -58,15 +58,18 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
     public var code: Code
     /// What happened, in a sentence for an operator.
     public var message: String
+    /// What to do about it, where the code does not say it.
+    public var remedy: String?
     /// The database's or operating system's own error.
     public var cause: (any Error)?
     /// Errors met while cleaning up after the first.
     public var secondary: [any Error]
 
     /// An error with the given parts.
-    public init(_ code: Code, _ message: String, cause: (any Error)? = nil) {
+    public init(_ code: Code, _ message: String, remedy: String? = nil, cause: (any Error)? = nil) {
         self.code = code
         self.message = message
+        self.remedy = remedy
         self.cause = cause
         self.secondary = []
     }

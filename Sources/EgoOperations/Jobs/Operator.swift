@@ -38,7 +38,7 @@ public struct Operator: Sendable, Hashable {
 
     /// Whether the owner of a lease was a process of this user on this machine that is no more, such as one that was
     /// killed: its lease may be taken over before it runs out.
-    func isGone(_ owner: String) -> Bool {
+    package func isGone(_ owner: String) -> Bool {
         guard let match = owner.wholeMatch(of: /(.*) \(process ([0-9]+) of ([0-9a-z]+), run [0-9a-z]+\)/),
             match.1 == name, match.3 == Self.processTable, let number = Int32(match.2), number > 0
         else { return false }

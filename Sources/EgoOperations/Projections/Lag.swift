@@ -157,8 +157,12 @@ public struct ProjectionLag: Sendable, Hashable {
     /// How many events it has before it.
     public var eventsBehind: Int { shards.reduce(0) { $0 + $1.eventsBehind } }
 
-    /// The largest lag of a shard; nil when none is known.
-    public var lag: Duration? { shards.compactMap(\.lag).max() }
+    /// The largest lag of a shard; nil when it is not known of those that have events before them.
+    public var lag: Duration? {
+        let known = shards.compactMap(\.lag).max()
+        let hasUnknown = shards.contains { $0.lag == nil && $0.eventsBehind > 0 }
+        return hasUnknown && known == .zero ? nil : known
+    }
 
     /// When it committed an offset last.
     public var lastAdvanced: Timestamp? { shards.compactMap(\.lastAdvanced).max() }
@@ -172,7 +176,7 @@ public struct ProjectionLag: Sendable, Hashable {
     }
 
     /// A projection of eGo for Go. It says by timestamps how far it is, and nothing of whether it runs.
-    init(ofEgoGo name: String, _ offsets: [TimestampOffset]) {
+    package init(ofEgoGo name: String, _ offsets: [TimestampOffset]) {
         let shards = offsets.sorted { $0.shard < $1.shard }.map { offset in
             var state = ProjectionState.unknown
             var lag: Duration?

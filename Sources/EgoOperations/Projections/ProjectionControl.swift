@@ -396,6 +396,7 @@ public struct ProjectionControl: Sendable {
     public func waitUntilCaughtUp(_ name: String, progress: @Sendable (Int) -> Void = { _ in }) async throws {
         _ = try await record(name)
         let head = try await store.head()
+        var told: ContinuousClock.Instant?
         while true {
             let record = try await record(name)
             let offsets = try await store.offsets(of: name, version: record.activeVersion)
@@ -406,7 +407,11 @@ public struct ProjectionControl: Sendable {
                     "projection \(name) has stopped at event \(failure.sequenceNumber) of \(failure.persistenceID): \(failure.message)",
                     hint: "ego projection show \(name) tells more")
             }
-            progress(try await eventCount(after: offsets))
+            // To count takes longer than to look.
+            if told.map({ ContinuousClock.now - $0 > .seconds(1) }) ?? true {
+                progress(try await eventCount(after: offsets))
+                told = .now
+            }
             try await time.sleep(for: .milliseconds(100))
         }
     }
