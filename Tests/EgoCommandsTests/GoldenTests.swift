@@ -23,6 +23,12 @@ struct GoldenCase: Sendable {
 }
 
 private let exported = ["export", "--to", "bank.jsonl"]
+private let ran = ["projection", "run", "balances", "--until-caught-up"]
+/// The first event is a dead letter, and all others are before the projection again.
+private let skipped = [
+    ran, ["projection", "reset", "balances", "--to", "start", "--yes", "--reason", "test"],
+    ["projection", "skip", "balances", "1", "--reason", "test"],
+]
 private let contexts = """
     current_context = "test"
     [context.test]
@@ -66,6 +72,36 @@ private let cases = [
     GoldenCase("export-dry-run", "export", "--to", "bank.pb", "--format", "protobuf", "--dry-run"),
     GoldenCase("import", "import", "bank.jsonl", "--on-conflict", "skip", after: [exported]),
     GoldenCase("import-refused", "import", "bank.jsonl", after: [exported]),
+    GoldenCase("lag", "lag", after: [ran]), GoldenCase("lag-never", "lag", "--crit", "10"),
+    GoldenCase("lag-shards", "lag", "balances", "--shards", after: skipped),
+    GoldenCase("lag-missing", "lag", "balnces"),
+    GoldenCase("projection-list", "projection", "list"),
+    GoldenCase("projection-show", "projection", "show", "balances", after: [ran]),
+    GoldenCase("projection-run", "projection", "run", "balances", "--until-caught-up"),
+    GoldenCase("projection-pause", "projection", "pause", "balances"),
+    GoldenCase("projection-resume", "projection", "resume", "balances"),
+    GoldenCase(
+        "projection-reset", "projection", "reset", "balances", "--to", "end", "--yes", "--reason", "test", "-q"),
+    GoldenCase("projection-reset-reason", "projection", "reset", "balances", "--to", "end", "--yes"),
+    GoldenCase("projection-skip", "projection", "skip", "balances", "--reason", "test"),
+    GoldenCase("projection-wait", "projection", "wait", "balances", after: [ran]),
+    GoldenCase("projection-rollback", "projection", "rollback", "balances", after: [ran, ["rebuild", "balances"]]),
+    GoldenCase("projection-forget", "projection", "forget", "balances", "--yes", after: [ran]),
+    GoldenCase(
+        "rebuild", "rebuild", "balances", "--columns", "name,strategy,events,promoted", after: [ran]),
+    GoldenCase("rebuild-dry-run", "rebuild", "--all", "--dry-run"), GoldenCase("rebuild-missing", "rebuild", "balance"),
+    GoldenCase(
+        "dead-letter-list", "dead-letter", "list", "--columns", "projection,id,position,attempts,error,type",
+        after: skipped),
+    GoldenCase(
+        "dead-letter-show", "dead-letter", "show", "balances", "1", "--columns", "id,position,error,payload",
+        after: skipped),
+    GoldenCase(
+        "dead-letter-retry", "dead-letter", "retry", "balances", "--all", "--columns", "id,position,outcome",
+        after: skipped),
+    GoldenCase(
+        "dead-letter-discard", "dead-letter", "discard", "balances", "1", "--yes", "--reason", "test", "--columns",
+        "id,position,outcome", after: skipped),
     GoldenCase("verify", "verify"), GoldenCase("doctor", "doctor", "--columns", "check,status,remedy"),
     GoldenCase("jobs", "jobs", "--columns", "id,kind,state", after: [exported]),
     GoldenCase("jobs-missing", "jobs", "show", "export-nobody"),
@@ -181,6 +217,7 @@ struct GoldenTests {
                 // The sample's own times, and that of the clock that stands still, are the same each time.
                 ["2026-01-01", "2026-03-02"].contains(found.0.prefix(10)) ? String(found.0) : "TIME"
             }
+            .replacing(/"seconds":[0-9.]+/, with: "\"seconds\":N")
             .replacing(/(bytes"?[:,\t ]+)[0-9]{5,}/) { "\($0.1)N" }
             .replacing(/(SQLite |sqlite"?[:,\t ]+"?)3\.[0-9.]+/) { "\($0.1)X" }
             .replacing(/[0-9]+ MB are/, with: "N MB are")

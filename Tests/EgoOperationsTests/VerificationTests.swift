@@ -79,7 +79,8 @@ struct VerificationTests {
             ("UPDATE ego_snapshots SET sequence_number = 9 WHERE \(Self.first)", .snapshotMismatch, "acc-1", 9),
             ("UPDATE ego_snapshots SET payload = x'ff' WHERE \(Self.first)", .snapshotMismatch, "acc-1", 10),
             (
-                "INSERT INTO ego_offsets VALUES ('view', 3, 4000, 1, 1)", .offsetAheadOfHead, "view", nil
+                "INSERT INTO ego_projections VALUES ('view', 'running', 1, NULL, NULL, 1, x''); INSERT INTO ego_offsets VALUES ('view', 1, 3, 4000, 1, NULL)",
+                .offsetAheadOfHead, "view", nil
             ),
             ("UPDATE ego_audit SET reason = 'none'", .auditChain, nil, 1),
             (

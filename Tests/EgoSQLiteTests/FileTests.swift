@@ -134,15 +134,24 @@ struct FileTests {
         #expect(try Data(contentsOf: URL(filePath: path)) == before)
     }
 
-    @Test("of the first schema version opens, plain and legacy")
+    @Test("of the first schema version is brought up to date with everything in it, plain and legacy")
     func fixtures() async throws {
         let fixtures = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../Fixtures")
         let folder = try TemporaryFolder()
         for (name, isLegacy) in [("v1-plain.db", false), ("v1-legacy.db", true)] {
             let path = folder.path(name)
             try FileManager.default.copyItem(at: fixtures.appending(path: "sqlite/\(name)"), to: URL(filePath: path))
+            let error = await #expect(throws: StoreError.self) { _ = try await SQLiteStore(path: path) }
+            #expect(error?.code == .notInitialized)
+            execute("INSERT INTO ego_offsets VALUES ('view', 3, 17, 9, 5), ('view', 4, 18, 9, 6)", on: path)
+            #expect(try SQLiteStore.initialize(path: path, storeID: "other") == .older(version: 1))
             let store = try await SQLiteStore(path: path)
-            #expect(try await store.metadata().schemaVersion == 1)
+            let metadata = try await store.metadata()
+            #expect(metadata.schemaVersion == SQLiteStore.schemaVersion && metadata.storeID != "other")
+            let offsets = try await store.offsets(of: "view", version: 1)
+            #expect(offsets.map(\.offset.position.rawValue) == [17, 18])
+            #expect(offsets.map(\.committedAt.unixNanoseconds) == [5, 6])
+            #expect(try await store.projections().map(\.name) == ["view"])
             let counts = try await store.statistics()
             #expect(counts.entities == 5 && counts.events == 300)
             #expect((counts.snapshots > 0) == !isLegacy)

@@ -103,7 +103,7 @@ extension Command where Context == CommandContext {
             examples: [
                 Example("lag", "all projections"),
                 Example(
-                    "lag balances --crit 1000", "exit 2 when it is more than 1,000 events behind", exitCode: .findings),
+                    "lag balances --crit 1000", "exit 2 when it is more than 1,000 events behind"),
                 Example("lag --format prometheus", "for a scraper"),
             ],
             exitCodes: [
@@ -252,7 +252,8 @@ enum LagView {
             .word("lag"), .word("bar", title: "DONE", isDefault: !byShard),
             Column("rate", .right, title: "RATE/S", isDefault: isWatching && !byShard),
             .word("eta", isDefault: isWatching && !byShard),
-            .time("last_advanced", title: "ADVANCED"), Column("committed", .right, isDefault: false),
+            .time("last_advanced", title: "ADVANCED", isDefault: false),
+            Column("committed", .right, isDefault: false),
             Column("head", .right, isDefault: false), Column("engine", isDefault: false),
         ]
     }

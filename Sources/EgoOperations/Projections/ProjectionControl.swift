@@ -447,14 +447,15 @@ struct JournalWalk {
     }
 
     private func forward(_ count: Int, from base: Offset) async throws -> Offset {
-        var (rest, next) = (count, base)
+        var rest = count
+        var next = base
         while rest > 0 {
             try Task.checkCancellation()
-            let page = try await store.journal(
-                after: next, shard: nil, limit: PageLimit(rows: min(rest, PageLimit.standard.rows)))
+            let limit = PageLimit(rows: min(rest, PageLimit.standard.rows))
+            let page = try await store.journal(after: next, shard: nil, limit: limit)
             rest -= page.events.count
             next = page.next
-            if page.reachedHead { break }
+            if page.reachedHead { return next }
         }
         return next
     }
