@@ -6,6 +6,7 @@ import EgoCore
 import EgoSQLite
 import EgoTestKit
 import SwiftProtobuf
+import Synchronization
 
 @testable import CountingOps
 
@@ -26,6 +27,42 @@ func count(in path: String) async throws -> Int64 {
     return reply.state.value
 }
 // README: end
+
+// README: projection
+struct Totals: ReadModel {
+    let tables = [ReadModelTable("totals", columns: "counter TEXT PRIMARY KEY, total BIGINT NOT NULL")]
+
+    func handle(_ event: ProjectedEvent, in model: ReadModelWriter) throws {
+        guard let amount = try event.decoded(as: Google_Protobuf_Int64Value.self) else { return }
+        try model.change(
+            """
+            INSERT INTO {totals} AS t VALUES (:counter, :amount)
+            ON CONFLICT (counter) DO UPDATE SET total = t.total + excluded.total
+            """, ["counter": .text(event.persistenceID.rawValue), "amount": .integer(amount.value)])
+    }
+}
+// README: end
+
+/// The total that the projection has made of the counter of ``count(in:)``.
+func total(in path: String) async throws -> Int64? {
+    let store = try await SQLiteStore(path: path)
+    let domain = Domain(
+        name: "counting", kinds: [.eventSourced(CounterBehavior())], projections: [Projection("totals", Totals())])
+    let engine = Engine(store: store, domain: domain)
+    engine.startProjections()
+    let deadline = ContinuousClock.now + .seconds(30)
+    while engine.projectionStatus("totals") != .caughtUp, ContinuousClock.now < deadline {
+        try await Task.sleep(for: .milliseconds(5))
+    }
+    await engine.shutdown()
+    let found = Mutex<Int64?>(nil)
+    _ = try await store.commit([], under: nil) { transaction in
+        let rows = try transaction.query("SELECT total FROM totals WHERE counter = 'visits'", [])
+        if case .integer(let total)? = rows.first?.first { found.withLock { $0 = total } }
+    }
+    await store.close()
+    return found.withLock { $0 }
+}
 
 // README: scenario
 func refusesToShrink() async throws {

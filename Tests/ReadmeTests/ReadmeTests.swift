@@ -48,16 +48,20 @@ struct ReadmeTests {
         #expect(try await count(in: folder.appending(path: "c.db").path) == 3)
         // The second time the command of that ID has no second effect.
         #expect(try await count(in: folder.appending(path: "c.db").path) == 3)
+        // The first command has no ID: it was carried out both times.
+        #expect(try await total(in: folder.appending(path: "c.db").path) == 4)
         try await refusesToShrink()
     }
 
     @Test("shows a session that gives what it shows")
     func session() throws {
         let sessions = try blocks("console").filter { $0.contains("$ ego ") }
-        try #require(sessions.count == 3)
+        try #require(sessions.count == 4)
         let folder = try temporaryFolder()
         defer { try? FileManager.default.removeItem(at: folder) }
         let server = try database()
+        try #require(try blocks("toml").first).write(
+            to: folder.appending(path: ".ego.toml"), atomically: true, encoding: .utf8)
         for step in sessions.joined().components(separatedBy: "$ ego ").dropFirst() {
             let lines = step.split(separator: "\n", maxSplits: 1, omittingEmptySubsequences: false)
             let text = try run("$EGO \(lines[0])", in: folder, server).output.trimmingCharacters(in: .newlines)

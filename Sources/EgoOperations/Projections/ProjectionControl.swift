@@ -447,16 +447,20 @@ struct JournalWalk {
     }
 
     private func forward(_ count: Int, from base: Offset) async throws -> Offset {
-        var rest = count
-        var next = base
-        while rest > 0 {
-            try Task.checkCancellation()
-            let limit = PageLimit(rows: min(rest, PageLimit.standard.rows))
-            let page = try await store.journal(after: next, shard: nil, limit: limit)
+        var (rest, next, isDone) = (count, base, count == 0)
+        while !isDone {
+            let page = try await page(after: next, rows: min(rest, PageLimit.standard.rows))
             rest -= page.events.count
             next = page.next
-            if page.reachedHead { return next }
+            isDone = rest <= 0 || page.reachedHead
         }
         return next
+    }
+
+    /// By itself: the optimizer of Swift 6.3 ends on a loop that throws in two ways.
+    @inline(never)
+    private func page(after offset: Offset, rows: Int) async throws -> JournalPage {
+        if Task.isCancelled { throw CancellationError() }
+        return try await store.journal(after: offset, shard: nil, limit: PageLimit(rows: rows))
     }
 }
