@@ -1,11 +1,12 @@
 public import EgoCore
 
 extension PostgresStore {
-    public func hazards(now: Timestamp) async throws(StoreError) -> [StoreHazard] {
+    public func hazards(now: Timestamp, isThorough: Bool) async throws(StoreError) -> [StoreHazard] {
+        var hazards = try await server(now)
+        if !isThorough { return hazards }
         let (layout, metadata) = (layout, try await metadata())
         let offsets = try await timestampOffsets()
         // One after the other: each of these reads a table or two.
-        var hazards = try await server(now)
         hazards += try await read("look at the journal") { (connection) throws(PostgresError) in
             try connection.recordHazards(layout)
         }

@@ -19,9 +19,10 @@ extension SQLiteStore {
         JOIN ego_entities e ON e.id = b.entity WHERE b.is_back
         """
 
-    public func hazards(now: Timestamp) async throws(StoreError) -> [StoreHazard] {
+    public func hazards(now: Timestamp, isThorough: Bool) async throws(StoreError) -> [StoreHazard] {
         try await read { (connection) throws(StoreError) in
             try connection.run("look at the journal") { () throws(SQLiteError) in
+                if !isThorough { return [] }  // there is no server
                 func found(_ sql: String) throws(SQLiteError) -> (Int, PersistenceID)? {
                     let counted = try connection.first(sql) { (Int($0.integer(0)), PersistenceID(stored: $0.text(1))) }
                     return counted.flatMap { $0.0 > 0 ? $0 : nil }

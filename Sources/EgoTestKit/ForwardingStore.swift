@@ -207,8 +207,10 @@ extension ForwardingStore {
         try await forward(.flaws) { () async throws(StoreError) in try await base.flaws(isThorough: isThorough) }
     }
 
-    public func hazards(now: Timestamp) async throws(StoreError) -> [StoreHazard] {
-        try await forward(.hazards) { () async throws(StoreError) in try await base.hazards(now: now) }
+    public func hazards(now: Timestamp, isThorough: Bool) async throws(StoreError) -> [StoreHazard] {
+        try await forward(.hazards) { () async throws(StoreError) in
+            try await base.hazards(now: now, isThorough: isThorough)
+        }
     }
 
     public func awaitAppend(after offset: Offset, timeout: Duration) async throws(StoreError) {

@@ -388,7 +388,7 @@ extension InMemoryStore: OperatorStore {
         try locked { _ in [] }
     }
 
-    public func hazards(now: Timestamp) async throws(StoreError) -> [StoreHazard] {
+    public func hazards(now: Timestamp, isThorough: Bool) async throws(StoreError) -> [StoreHazard] {
         try locked { state in
             let both = state.entities.filter { !$0.value.journal.isEmpty && $0.value.state != nil }.keys.sorted()
             return both.isEmpty ? [] : [.bothKindsOfState(count: both.count, first: both[0])]

@@ -88,7 +88,7 @@ struct WriterTests {
         #expect(try await store.head() == before)
         #expect(try await journal(of: store).map(\.persistenceID.rawValue) == ["a"])
         #expect(try await allEvents(of: "b", in: store).count == 1, "its own entity sees it at once")
-        let hazards = try await store.hazards(now: SystemTime().now()).map(\.code)
+        let hazards = try await store.hazards(now: SystemTime().now(), isThorough: true).map(\.code)
         #expect(!hazards.contains("long_transaction"), "it is not long yet")
         try session.send("COMMIT;")
         try session.end()

@@ -140,7 +140,7 @@ private struct Doctor {
         checks.append(jobs(status.jobs))
         checks += try await leases(store)
         checks.append(try await clock(store, status.statistics.head))
-        let hazards = try await store.hazards(now: context.time.now())
+        let hazards = try await store.hazards(now: context.time.now(), isThorough: true)
         checks += hazards.filter { $0.code != "offset_ahead_of_head" }.map { hazard in
             Check(hazard.code, hazard.isProblem ? .problem : .warning, hazard.message, remedy: hazard.remedy)
         }

@@ -66,7 +66,10 @@ extension Command where Context == CommandContext {
 
     private static var jobDiscard: Command {
         Command(
-            "discard", summary: "give an unfinished job up", discussion: ["What it has done so far stays as it is."],
+            "discard", summary: "give an unfinished job up",
+            discussion: [
+                "What it has done so far stays as it is. A read model that a rebuild has not put into use is deleted, and a projection that waits for a rebuild in place goes on."
+            ],
             output: .jobs, columns: jobColumns, options: { JobOptions() },
             operands: [
                 Operand("JOB", arity: .one, summary: "the job's ID", completion: .dynamic("job")) {

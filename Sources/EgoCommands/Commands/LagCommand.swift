@@ -166,17 +166,23 @@ private actor LagRun {
 
     func once() async throws -> CommandOutput {
         let lags = try await measure()
+        // What holds all readers back is no fault of a projection.
+        let held = try await store.hazards(now: context.time.now(), isThorough: false)
+            .filter { $0.code == "long_transaction" }
         await store.close()
-        let completion = completion(lags)
+        var completion = completion(lags)
+        if options.format == nil {
+            completion.diagnostics += held.map { Diagnostic(.warning, code: $0.code, $0.message, hint: $0.remedy) }
+        }
+        let final = completion
         if let format = options.format {
             let text = LagView.text(lags, format, completion.exitCode, warned: warned(lags))
-            return CommandOutput(text: text) { completion }
+            return CommandOutput(text: text) { final }
         }
         let list = RecordList("projections", columns: columns, lags.map { LagView.value($0, nil) })
         var records = list
         records.rows = rows
-        let final = records
-        return CommandOutput(records: final) { completion }
+        return CommandOutput(records: records) { final }
     }
 
     func nextPage() async throws -> [OutputValue]? {
@@ -234,7 +240,8 @@ private actor LagRun {
             let time = lag.lag.map { ", \(LagView.duration($0))" } ?? ""
             return Diagnostic(
                 severity, code: "lag",
-                "\(name) is \(lag.eventsBehind) events\(time) behind; the limit is \(threshold?.text ?? "")")
+                "\(name) is \(lag.eventsBehind) \(lag.eventsBehind == 1 ? "event" : "events")\(time) behind; the limit is \(threshold?.text ?? "")"
+            )
         }
     }
 }

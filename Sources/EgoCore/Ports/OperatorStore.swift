@@ -65,8 +65,10 @@ public protocol OperatorStore: Sendable {
 
     /// What is dangerous in the store or about its server, though nothing is broken; empty when nothing is.
     ///
-    /// - Parameter now: this process's time, to compare the server's with.
-    func hazards(now: Timestamp) async throws(StoreError) -> [StoreHazard]
+    /// - Parameters:
+    ///   - now: this process's time, to compare the server's with.
+    ///   - isThorough: whether records are looked at too, which takes as long as reading the whole store.
+    func hazards(now: Timestamp, isThorough: Bool) async throws(StoreError) -> [StoreHazard]
 }
 
 extension OperatorStore {

@@ -13,7 +13,8 @@ public struct Jobs: Sendable {
         self.person = person
     }
 
-    /// Gives an unfinished job up: nobody goes on with it. What it has done stays.
+    /// Gives an unfinished job up: nobody goes on with it. What it has done stays, but for the read models that a rebuild
+    /// has not put into use.
     ///
     /// - Returns: the job, and whether it was unfinished.
     /// - Throws: ``OperationError/Code/notFound``; ``OperationError/Code/refused`` for one that somebody is at.
@@ -34,7 +35,9 @@ public struct Jobs: Sendable {
         let entry = AuditEntry(
             timestamp: now, actor: person.name, action: "job-discard", arguments: try JobText.encode(["id": id]),
             reason: person.reason, result: "{\"outcome\":\"discarded\"}")
-        _ = try await store.commit([.saveJob(job), .audit(entry)], under: nil)
+        let abandonment = try await Rebuild.abandonment(of: job, on: store)
+        _ = try await store.commit(
+            abandonment.changes + [.saveJob(job), .audit(entry)], under: nil, with: abandonment.work)
         return (job, true)
     }
 }

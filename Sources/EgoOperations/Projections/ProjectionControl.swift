@@ -37,7 +37,7 @@ public struct ProjectionControl: Sendable {
     /// Lets a projection wait. Returns whether it did not already.
     public func pause(_ name: String, isDryRun: Bool = false) async throws -> Bool {
         try await change(name, "projection-pause", isDryRun: isDryRun) { record in
-            try Self.refuseRebuilding(record)
+            try await refuseRebuilding(record)
             if record.mode == .paused { return nil }
             record.mode = .paused
             return []
@@ -47,7 +47,7 @@ public struct ProjectionControl: Sendable {
     /// Lets a projection that was paused, or that stopped at an event, go on. Returns whether it was.
     public func resume(_ name: String, isDryRun: Bool = false) async throws -> Bool {
         try await change(name, "projection-resume", isDryRun: isDryRun) { record in
-            try Self.refuseRebuilding(record)
+            try await refuseRebuilding(record)
             if record.mode == .running, record.failure == nil { return nil }
             record.mode = .running
             record.failure = nil
@@ -95,7 +95,7 @@ public struct ProjectionControl: Sendable {
     /// Looks at what a reset would do; changes nothing.
     public func planReset(_ name: String, to target: Target) async throws -> ResetPlan {
         let record = try await record(name)
-        try Self.refuseRebuilding(record)
+        try await refuseRebuilding(record)
         let current = try await store.offsets(of: name, version: record.activeVersion)
         let metadata = try await store.metadata()
         let head = try await store.head()
@@ -140,7 +140,7 @@ public struct ProjectionControl: Sendable {
         return try await change(
             name, "projection-reset", arguments: ["to": planned.moves.first?.to.description ?? ""]
         ) { record in
-            try Self.refuseRebuilding(record)
+            try await refuseRebuilding(record)
             record.failure = nil
             return [
                 .advance(
@@ -238,7 +238,7 @@ public struct ProjectionControl: Sendable {
             name, "projection-skip", arguments: ["event": "\(event.persistenceID)@\(event.sequenceNumber)"],
             isDryRun: isDryRun
         ) { record in
-            try Self.refuseRebuilding(record)
+            try await refuseRebuilding(record)
             let place = try await store.offsets(of: name, version: record.activeVersion)
                 .first { $0.shard == event.shard }
             let next = try await store.journal(
@@ -275,7 +275,7 @@ public struct ProjectionControl: Sendable {
     /// previous one.
     public func rollback(_ name: String, isDryRun: Bool = false) async throws {
         _ = try await change(name, "projection-rollback", isDryRun: isDryRun) { record in
-            try Self.refuseRebuilding(record)
+            try await refuseRebuilding(record)
             guard let previous = record.previousVersion else {
                 throw OperationError(
                     .refused, "projection \(name) has no earlier version",
@@ -336,11 +336,13 @@ public struct ProjectionControl: Sendable {
 
     // MARK: Changes
 
-    private static func refuseRebuilding(_ record: ProjectionRecord) throws(OperationError) {
-        if record.mode == .rebuilding {
+    /// A projection waits for a rebuild in place, unless that was given up.
+    private func refuseRebuilding(_ record: ProjectionRecord) async throws {
+        if record.mode == .rebuilding, try await Rebuild.isUnderWay(record.name, on: store) {
             throw OperationError(
                 .refused, "projection \(record.name) is being rebuilt in place",
-                hint: "nothing was changed; ego jobs shows the rebuild, which has to be brought to its end")
+                hint: "nothing was changed; ego jobs shows the rebuild, which has to be brought to its end, or given up"
+            )
         }
     }
 

@@ -112,6 +112,49 @@ public struct Rebuild: Sendable {
         return strategy
     }
 
+    /// The name of the job.
+    static let jobKind = "rebuild"
+
+    private static func names(of job: Job) -> [String] {
+        guard let progress: Progress = try? JobText.decode(job.checkpoint) else { return [] }
+        return progress.outcomes.map(\.name)
+    }
+
+    /// Whether a rebuild of the projection was begun, and can go on.
+    static func isUnderWay(_ projection: String, on store: any Store) async throws -> Bool {
+        try await store.jobs().contains { job in
+            job.kind == jobKind && job.state.isUnfinished && names(of: job).contains(projection)
+        }
+    }
+
+    /// What takes back what a rebuild that is given up has begun: shadows go, projections that wait for it go on.
+    static func abandonment(
+        of job: Job, on store: any Store
+    ) async throws -> (changes: [OperatorChange], work: ReadModelWork?) {
+        if job.kind != jobKind { return ([], nil) }
+        var (leases, changes): ([OperatorChange], [OperatorChange]) = ([], [])
+        var works: [ReadModelWork] = []
+        for name in names(of: job) {
+            guard var record = try await store.projection(name) else { continue }
+            if record.shadowVersion == nil, record.mode != .rebuilding { continue }
+            if let shadow = record.shadowVersion {
+                let schema = ReadModelSchema(tables: record.tables)
+                changes.append(.forgetVersion(shadow, ofProjection: name))
+                works.append { try schema.drop(shadow, in: $0) }
+                record.shadowVersion = nil
+            }
+            if record.mode == .rebuilding { record.mode = .running }
+            leases.append(.breakLease(ProjectionRecord.lease(of: name)))
+            changes.append(.saveProjection(record))
+        }
+        if works.isEmpty { return (leases + changes, nil) }
+        let all = works
+        let work: ReadModelWork = { transaction in
+            for work in all { try work(transaction) }
+        }
+        return (leases + changes, work)
+    }
+
     /// How far a rebuild has come.
     private struct Progress: Codable, Sendable {
         var outcomes: [Outcome]
@@ -148,7 +191,7 @@ public struct Rebuild: Sendable {
         }
         let names = projections.map(\.name).sorted()
         let specification = JobSpecification(
-            kind: "rebuild",
+            kind: Self.jobKind,
             arguments: [
                 "projections": names.joined(separator: ", "), "strategy": options.strategy?.rawValue ?? "",
                 "from": options.from?.description ?? "", "on_error": options.onError.rawValue,
@@ -243,6 +286,8 @@ public struct Rebuild: Sendable {
                     let leftover = record.shadowVersion
                     if let leftover { changes.append(.forgetVersion(leftover, ofProjection: outcome.name)) }
                     record.shadowVersion = version
+                    // One that never ran has none; what is made has to be found again.
+                    if record.tables.isEmpty { record.tables = projection.tables }
                     works.append { transaction in
                         if let leftover { try old.drop(leftover, in: transaction) }
                         try schema.prepare(version, in: transaction, isActive: false)
