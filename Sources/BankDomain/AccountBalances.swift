@@ -5,7 +5,7 @@ struct AccountBalances: ReadModel {
     let tables = [
         ReadModelTable(
             "account_balances", columns: "account TEXT PRIMARY KEY, balance DOUBLE PRECISION NOT NULL",
-            indexes: ["balance"], entityColumn: "account")
+            entityColumn: "account")
     ]
 
     private static let open = """

@@ -30,6 +30,15 @@ public struct PostgresSchemaState: Sendable {
     private static let selectShards =
         "SELECT max(shard_number), count(*) FROM (SELECT DISTINCT shard_number FROM events_store) s"
 
+    /// Looks at a database as it is at one moment: somebody may be bringing it up to date.
+    static func look(_ connection: PostgresConnection, at url: PostgresURL) throws(StoreError) -> PostgresSchemaState {
+        try connection.transaction(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            { () throws(StoreError) in try PostgresSchemaState(connection, at: url) },
+            wrap: { StoreError($0, during: "look at \(url)") })
+    }
+
+    /// The same inside a transaction that nobody else's changes come into.
     init(_ connection: PostgresConnection, at url: PostgresURL) throws(StoreError) {
         layout = try connection.run("look at \(url)") { () throws(PostgresError) in try PostgresLayout(connection) }
         kind = try layout.isAdopted ? Self.own(connection, layout, url) : Self.foreign(connection, layout, url)

@@ -9,7 +9,7 @@ extension PostgresStore {
         url: PostgresURL, options: PostgresStoreOptions = PostgresStoreOptions()
     ) async throws(StoreError) -> PostgresSchemaState {
         try await withAdministrator(url, options) { (connection) throws(StoreError) in
-            try PostgresSchemaState(connection, at: url)
+            try PostgresSchemaState.look(connection, at: url)
         }
     }
 
@@ -53,7 +53,7 @@ extension PostgresStore {
     private static func initialize(
         _ connection: PostgresConnection, _ url: PostgresURL, _ shardCount: UInt32?, _ storeID: String
     ) throws(StoreError) -> PostgresSchemaState {
-        let before = try PostgresSchemaState(connection, at: url)
+        let before = try PostgresSchemaState.look(connection, at: url)
         switch before.kind {
         case .current, .unordered: return before
         case .newer, .unknown: throw before.openError(url)
@@ -148,7 +148,7 @@ extension PostgresStore {
         url: PostgresURL, options: PostgresStoreOptions = PostgresStoreOptions()
     ) async throws(StoreError) -> Int {
         try await withAdministrator(url, options) { (connection) throws(StoreError) in
-            let state = try PostgresSchemaState(connection, at: url)
+            let state = try PostgresSchemaState.look(connection, at: url)
             guard case .unordered = state.kind else { return 0 }
             if !state.layout.has("ego_older") {
                 try connection.transaction(
@@ -183,7 +183,7 @@ extension PostgresStore {
         url: PostgresURL, options: PostgresStoreOptions = PostgresStoreOptions()
     ) async throws(StoreError) {
         try await withAdministrator(url, options) { (connection) throws(StoreError) in
-            let state = try PostgresSchemaState(connection, at: url)
+            let state = try PostgresSchemaState.look(connection, at: url)
             guard case .unordered = state.kind else { return }
             try connection.run("order the journal") { () throws(PostgresError) in
                 if !connection.session.isPooled { try connection.script("SET statement_timeout = 0") }

@@ -57,7 +57,7 @@ public final class PostgresStore: Store {
         init(
             _ connection: PostgresConnection, at url: PostgresURL, _ options: PostgresStoreOptions
         ) throws(StoreError) {
-            let state = try PostgresSchemaState(connection, at: url)
+            let state = try PostgresSchemaState.look(connection, at: url)
             switch state.kind {
             case .current(let metadata): self.metadata = metadata
             case .egoGo(let metadata) where options.readOnly: self.metadata = metadata
