@@ -50,27 +50,32 @@ let package = Package(
             name: "EgoTests",
             dependencies: ["BankDomain", "Ego", "EgoCore", "EgoSQLite", "EgoTestKit", .logging, .protobuf]),
         .testTarget(name: "EgoTestKitTests", dependencies: ["BankDomain", "Ego", "EgoCore", "EgoTestKit", .protobuf]),
+        // What the program below and the tests that kill it have in common.
+        .target(name: "ExerciserSupport", dependencies: ["EgoCore"], path: "Tests/ExerciserSupport"),
         // A program that tests kill: it appends, and prints what was acknowledged.
         .executableTarget(
             name: "StoreExerciser",
             dependencies: [
-                "BankDomain", "Ego", "EgoCore", "EgoOperations", "EgoPostgres", "EgoSQLite", "EgoTestKit", .protobuf,
+                "BankDomain", "Ego", "EgoCore", "EgoOperations", "EgoPostgres", "EgoSQLite", "EgoTestKit",
+                "ExerciserSupport", .protobuf,
             ],
             path: "Tests/StoreExerciser"),
         .testTarget(
             name: "EgoSQLiteTests",
-            dependencies: ["BankDomain", "CSQLite", "EgoCore", "EgoSQLite", "EgoTestKit", "StoreExerciser"]),
+            dependencies: [
+                "BankDomain", "CSQLite", "EgoCore", "EgoSQLite", "EgoTestKit", "ExerciserSupport", "StoreExerciser",
+            ]),
         .testTarget(
             name: "EgoPostgresTests",
             dependencies: [
-                "BankDomain", "Ego", "EgoCore", "EgoOperations", "EgoPostgres", "EgoTestKit", "PostgresServer",
-                "StoreExerciser", .protobuf,
+                "BankDomain", "Ego", "EgoCore", "EgoOperations", "EgoPostgres", "EgoTestKit", "ExerciserSupport",
+                "PostgresServer", "StoreExerciser", .protobuf,
             ]),
         .testTarget(
             name: "EgoOperationsTests",
             dependencies: [
-                "BankDomain", "Ego", "EgoCore", "EgoOperations", "EgoSQLite", "EgoTestKit", "ProtobufReflection",
-                "StoreExerciser", .protobuf,
+                "BankDomain", "Ego", "EgoCore", "EgoOperations", "EgoSQLite", "EgoTestKit", "ExerciserSupport",
+                "ProtobufReflection", "StoreExerciser", .protobuf,
             ]),
         .testTarget(
             name: "ProtobufReflectionTests",

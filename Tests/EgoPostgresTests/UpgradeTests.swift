@@ -35,7 +35,8 @@ struct UpgradeTests {
         #expect(counts.entities == 3 && counts.events == 30)
         #expect(try await store.projections().map(\.name) == ["old"])
         let offsets = try await store.offsets(of: "old", version: 1)
-        #expect(offsets.count == 16 && offsets.allSatisfy { $0.offset == Offset(transactionID: 5, position: Position(0)) })
+        #expect(
+            offsets.count == 16 && offsets.allSatisfy { $0.offset == Offset(transactionID: 5, position: Position(0)) })
         #expect(try await store.flaws(isThorough: true) == [])
         let projection = try #require(Domain.bank.projections.first)
         let end = try await ProjectionRunner(projection, store: store, reader: EventReader(), owner: "test")
@@ -82,7 +83,8 @@ struct EgoGoLagTests {
         var v3, v4: Side
     }
 
-    @Test("are as far behind as Go says, by shard, before and after adoption", arguments: EgoGoDatabase.Version.allCases)
+    @Test(
+        "are as far behind as Go says, by shard, before and after adoption", arguments: EgoGoDatabase.Version.allCases)
     func lag(_ version: EgoGoDatabase.Version) async throws {
         let database = try EgoGoDatabase(version, on: PostgresServer.shared("go-lag"))
         let data = try Data(contentsOf: EgoGoDatabase.fixtures.appending(path: "expected.json"))

@@ -5,6 +5,10 @@
 //   StoreExerciser export PATH FILE CALL        exports, and kills itself at a call of the store; 0 for never
 //   StoreExerciser import PATH FILE CALL        imports, likewise
 //   StoreExerciser unsnapshot PATH ID CALL      deletes an entity's snapshots, likewise
+//   StoreExerciser project PATH NAME [LEASE_MS [PARALLELISM]]
+//                                               runs a projection that notes every event until it is killed
+//   StoreExerciser rebuild PATH NAME CALL [in-place]
+//                                               rebuilds it, and kills itself at a call of the store; 0 for never
 //   StoreExerciser lock PATH                    holds the write lock until standard input ends
 //
 // PATH is a SQLite file, or the URL of a PostgreSQL database.
@@ -16,6 +20,7 @@ import EgoOperations
 import EgoPostgres
 import EgoSQLite
 import EgoTestKit
+import ExerciserSupport
 import Foundation
 import SwiftProtobuf
 import Synchronization
@@ -24,10 +29,10 @@ func say(_ line: String) {
     FileHandle.standardOutput.write(Data((line + "\n").utf8))
 }
 
-func open(_ path: String) async throws -> any Store {
+func open(_ path: String, reconnectTimeout: Duration = .seconds(60)) async throws -> any Store {
     if path.hasPrefix("postgres://") {
         return try await PostgresStore(
-            url: PostgresURL(path), options: PostgresStoreOptions(reconnectTimeout: .seconds(60)))
+            url: PostgresURL(path), options: PostgresStoreOptions(reconnectTimeout: reconnectTimeout))
     }
     return try await SQLiteStore(path: path, options: SQLiteStoreOptions(busyTimeout: .seconds(60)))
 }
@@ -144,6 +149,42 @@ func transfer(_ kind: String, _ path: String, _ subject: String, at moment: Int)
     await store.close()
 }
 
+func project(_ path: String, name: String, leaseTime: Duration, parallelism: Int) async throws {
+    // Short, so that an outage is the runner's to wait for, not the store's.
+    let store = try await open(path, reconnectTimeout: .seconds(1))
+    let options = ProjectionOptions(pageSize: 37, pollInterval: .milliseconds(100), parallelism: parallelism)
+    let pages = Mutex(0)
+    let runner = ProjectionRunner(
+        Projection(name, SeenEvents(), options: options), store: store, reader: EventReader(),
+        owner: "exerciser \(getpid())", leaseTime: leaseTime,
+        progress: { _ in
+            let number = pages.withLock { pages in
+                pages += 1
+                return pages
+            }
+            say("page \(number)")
+        })
+    say("ready")
+    try await runner.run()
+}
+
+/// Prints how many events were handed out and the version that they made, or the error that ended it.
+func rebuild(_ path: String, name: String, at moment: Int, _ strategy: Rebuild.Strategy?) async throws {
+    let store = DeadlyStore(try await open(path), at: moment)
+    let work = Rebuild(store: store, reader: EventReader(), by: .current(), time: SystemTime())
+    do {
+        let outcomes = try await work.run(
+            [Projection(name, SeenEvents())], Rebuild.Options(strategy: strategy, page: PageLimit(rows: 41)),
+            command: "rebuild",
+            progress: { done, _ in say("page \(done)") })
+        for outcome in outcomes { say("\(outcome.events) \(outcome.version)") }
+    } catch {
+        say("failed: \(error)")
+        exit(1)
+    }
+    await store.close()
+}
+
 func lock(_ path: String) async throws {
     let store = try await SQLiteStore(path: path)
     struct Undo: Error {}
@@ -163,6 +204,14 @@ case "write":
     try await write(arguments[1], name: arguments[2], writers: Int(arguments[3]) ?? 1, count: Int(arguments[4]) ?? 1)
 case "export"?, "import"?, "unsnapshot"?:
     try await transfer(arguments[0], arguments[1], arguments[2], at: Int(arguments[3]) ?? 0)
+case "project":
+    let milliseconds = arguments.count > 3 ? Int(arguments[3]) ?? 300 : 300
+    let parallelism = arguments.count > 4 ? Int(arguments[4]) ?? 1 : 1
+    try await project(
+        arguments[1], name: arguments[2], leaseTime: .milliseconds(milliseconds), parallelism: parallelism)
+case "rebuild":
+    let strategy = arguments.count > 4 ? Rebuild.Strategy(rawValue: arguments[4]) : nil
+    try await rebuild(arguments[1], name: arguments[2], at: Int(arguments[3]) ?? 0, strategy)
 case "lock": try await lock(arguments[1])
 default: exit(64)
 }

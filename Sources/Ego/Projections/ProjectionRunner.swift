@@ -47,6 +47,8 @@ public final class ProjectionRunner: Sendable {
     private let time: any TimeSource
     private let log: Logger
     private let current = Mutex(Status.stopped)
+    /// How often the store has failed since it last did not.
+    private let outages = Mutex(0)
     private let progress: @Sendable (Int) -> Void
     private let observer: @Sendable (Status) -> Void
     private let isGone: @Sendable (String) -> Bool
@@ -103,7 +105,6 @@ public final class ProjectionRunner: Sendable {
     private func run(untilCaughtUp: Bool) async throws -> End {
         defer { current.withLock { $0 = .stopped } }
         var reported: ProjectionFailure?
-        var outages = 0
         while !Task.isCancelled {
             do throws(StoreError) {
                 guard let lease = try await takeLease() else {
@@ -113,7 +114,11 @@ public final class ProjectionRunner: Sendable {
                 }
                 let session = ProjectionSession(
                     projection, store: store, reader: reader, lease: lease, leaseTime: leaseTime, time: time, log: log,
-                    status: { [self] in note($0, isLogged: !untilCaughtUp) }, progress: { [self] in progress($0) })
+                    status: { [self] in note($0, isLogged: !untilCaughtUp) },
+                    progress: { [self] in
+                        outages.withLock { $0 = 0 }
+                        progress($0)
+                    })
                 do throws(StoreError) {
                     let end = try await session.run(untilCaughtUp: untilCaughtUp, reported: &reported)
                     await session.release()
@@ -125,10 +130,13 @@ public final class ProjectionRunner: Sendable {
             } catch {
                 if Task.isCancelled { break }
                 switch error.code {
-                case .fenced: outages = 0  // an operator, or another runner: look again what there is to do
+                case .fenced: break  // an operator, or another runner: look again what there is to do
                 case .conflict: break  // an operator changed the record at the same moment
                 case _ where error.isCircumstance && error.code != .closed:
-                    outages += 1
+                    let outages = outages.withLock { outages in
+                        outages += 1
+                        return outages
+                    }
                     note(.waiting("\(error)"))
                     log.warning("the store fails; waiting", metadata: ["error": "\(error)", "times": "\(outages)"])
                     // A wait that was cut short ends the loop.
@@ -166,6 +174,7 @@ public final class ProjectionRunner: Sendable {
             defer { current = status }
             return current != status
         }
+        if status == .caughtUp { outages.withLock { $0 = 0 } }
         guard isNew else { return }
         observer(status)
         if !isLogged { return }

@@ -78,7 +78,8 @@ final class ProjectionSession: Sendable {
     private func prepare(_ record: ProjectionRecord) async throws(StoreError) -> ProjectionRecord {
         var record = record
         record.failure = nil
-        record.tables = projection.tables
+        // A version keeps the tables that it was made with; others come with a rebuild.
+        if record.tables[record.activeVersion] == nil { record.tables[record.activeVersion] = projection.tables }
         let isFirst = try await store.offsets(of: projection.name, version: record.activeVersion).isEmpty
         if !isFirst, let stored = try await store.projection(projection.name), stored == record { return record }
         var changes: [OperatorChange] = [.saveProjection(record)]
@@ -94,8 +95,7 @@ final class ProjectionSession: Sendable {
                             CommittedOffset(shard: Shard($0), offset: start, committedAt: now)
                         })))
         }
-        let schema = ReadModelSchema(tables: projection.tables)
-        let version = record.activeVersion
+        let (schema, version) = (record.schema(of: record.activeVersion), record.activeVersion)
         _ = try await store.commit(changes, under: lease) { transaction in
             try schema.prepare(version, in: transaction, isActive: true)
         }

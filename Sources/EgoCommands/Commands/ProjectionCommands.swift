@@ -585,7 +585,7 @@ struct ProjectionView: Sendable {
             .init("version", version(record?.activeVersion)),
             .init("previous_version", version(record?.previousVersion)),
             .init("shadow_version", version(record?.shadowVersion)),
-            .init("tables", .array((record?.tables ?? []).map { .text($0.name) })),
+            .init("tables", .array((record.flatMap { $0.tables[$0.activeVersion] } ?? []).map { .text($0.name) })),
             .init("owner", .optional(lag.engine == .ego ? lease?.owner : nil)),
             .init("last_advanced", .moment(lag.lastAdvanced)), .init("error", .optional(lag.failure?.message)),
             .init("failure", lag.failure.map(Self.value) ?? .null),

@@ -35,8 +35,8 @@ public struct ProjectionRecord: Sendable, Hashable {
     public var shadowVersion: Int?
     /// The version that was in use before the last rebuild.
     public var previousVersion: Int?
-    /// The read model's tables in the store's own database; empty when it lives elsewhere.
-    public var tables: [ReadModelTable]
+    /// The tables of each version of the read model that are in the store's own database; none when it lives elsewhere.
+    public var tables: [Int: [ReadModelTable]]
     /// Grows with each change of the record; a change that was made from an older one is refused.
     public var revision: UInt64
 
@@ -55,7 +55,7 @@ public struct ProjectionRecord: Sendable, Hashable {
         self.name = name
         self.mode = .running
         self.activeVersion = 1
-        self.tables = []
+        self.tables = [:]
         self.revision = 0
     }
 

@@ -28,8 +28,16 @@ package struct ReadModelSchema: Sendable {
         if isActive { try show(version, in: transaction) }
     }
 
-    /// Lets the views show a version.
-    package func show(_ version: Int, in transaction: any ReadModelTransaction) throws {
+    /// Lets the views show a version, instead of one that may have other tables.
+    package func show(
+        _ version: Int, insteadOf old: ReadModelSchema, in transaction: any ReadModelTransaction
+    ) throws {
+        let names = Set(tables.map(\.name))
+        try ReadModelSchema(tables: old.tables.filter { !names.contains($0.name) }).hide(in: transaction)
+        try show(version, in: transaction)
+    }
+
+    private func show(_ version: Int, in transaction: any ReadModelTransaction) throws {
         for table in tables {
             let select = "SELECT * FROM \(table.name(ofVersion: version))"
             switch transaction.dialect {
@@ -69,4 +77,9 @@ package struct ReadModelSchema: Sendable {
         if transaction.dialect == .none { return }
         for table in tables { _ = try transaction.change("DROP VIEW IF EXISTS \(table.name)", []) }
     }
+}
+
+extension ProjectionRecord {
+    /// The tables of a version.
+    package func schema(of version: Int) -> ReadModelSchema { ReadModelSchema(tables: tables[version] ?? []) }
 }

@@ -3,7 +3,7 @@ struct ProjectionDetails: Sendable, Hashable {
     /// See ``ProjectionRecord/failure``.
     var failure: ProjectionFailure?
     /// See ``ProjectionRecord/tables``.
-    var tables: [ReadModelTable] = []
+    var tables: [Int: [ReadModelTable]] = [:]
 
     /// The details of a record.
     init(_ record: ProjectionRecord) {
@@ -20,7 +20,9 @@ struct ProjectionDetails: Sendable, Hashable {
                 let part = UnsafeRawBufferPointer(rebasing: bytes[range])
                 switch field {
                 case 1: failure = try Self.failure(part)
-                case 2: tables.append(try Self.table(part))
+                case 2:
+                    let (version, table) = try Self.table(part)
+                    tables[version, default: []].append(table)
                 default: break
                 }
             }
@@ -31,7 +33,9 @@ struct ProjectionDetails: Sendable, Hashable {
     var encoded: [UInt8] {
         var writer = WireWriter()
         if let failure { writer.data(Self.encoded(failure), field: 1) }
-        for table in tables { writer.data(Self.encoded(table), field: 2) }
+        for (version, own) in tables.sorted(by: { $0.key < $1.key }) {
+            for table in own { writer.data(Self.encoded(table, version), field: 2) }
+        }
         return writer.bytes
     }
 
@@ -71,29 +75,32 @@ struct ProjectionDetails: Sendable, Hashable {
         return failure
     }
 
-    private static func encoded(_ table: ReadModelTable) -> [UInt8] {
+    private static func encoded(_ table: ReadModelTable, _ version: Int) -> [UInt8] {
         var writer = WireWriter()
         writer.string(table.name, field: 1)
         writer.string(table.columns, field: 2)
         for index in table.indexes { writer.string(index, field: 3) }
         if let column = table.entityColumn { writer.string(column, field: 4) }
+        writer.varint(UInt64(clamping: version), field: 5)
         return writer.bytes
     }
 
-    private static func table(_ bytes: UnsafeRawBufferPointer) throws(WireFormatError) -> ReadModelTable {
-        var table = ReadModelTable("", columns: "")
+    private static func table(
+        _ bytes: UnsafeRawBufferPointer
+    ) throws(WireFormatError) -> (version: Int, table: ReadModelTable) {
+        var (version, table) = (1, ReadModelTable("", columns: ""))
         var reader = WireReader(bytes)
         while let (field, value) = try reader.next() {
-            guard case .bytes(let range) = value else { continue }
-            switch field {
-            case 1: table.name = try bytes.string(range)
-            case 2: table.columns = try bytes.string(range)
-            case 3: table.indexes.append(try bytes.string(range))
-            case 4: table.entityColumn = try bytes.string(range)
+            switch (field, value) {
+            case (1, .bytes(let range)): table.name = try bytes.string(range)
+            case (2, .bytes(let range)): table.columns = try bytes.string(range)
+            case (3, .bytes(let range)): table.indexes.append(try bytes.string(range))
+            case (4, .bytes(let range)): table.entityColumn = try bytes.string(range)
+            case (5, .varint(let number)): version = Int(clamping: number)
             default: break
             }
         }
-        return table
+        return (version, table)
     }
 }
 

@@ -140,13 +140,17 @@ public actor JobRun<Checkpoint: Codable & Sendable> {
         if isOver { return error }
         isOver = true
         let isInterrupted = error is CancellationError || (error as? StoreError)?.code == .cancelled
-        job.state = isInterrupted ? .interrupted : .failed
-        job.updatedAt = time.now()
-        let result = "{\"outcome\":\"\(job.state.rawValue)\"}"
+        let (store, lease, id, now) = (store, lease, id, time.now())
+        let state = isInterrupted ? Job.State.interrupted : .failed
+        let record = entry(result: "{\"outcome\":\"\(state.rawValue)\"}")
         // Whatever stopped the work may stop this too; the job then stays as its last page left it, and can go on.
-        let (store, changes, lease) = (store, [OperatorChange.saveJob(job), .audit(entry(result: result))], lease)
         await Task {
-            _ = try? await store.commit(changes, under: lease)
+            // What is stored counts: a commit whose answer was lost may have taken place.
+            if var stored = try? await store.job(id), stored.state == .running {
+                stored.state = state
+                stored.updatedAt = now
+                _ = try? await store.commit([.saveJob(stored), .audit(record)], under: lease)
+            }
             await JobLeases.release(lease, on: store)
         }.value
         if isInterrupted { return JobInterrupted(jobID: id, command: specification.command) }

@@ -286,21 +286,24 @@ public struct ProjectionControl: Sendable {
             record.failure = nil
             return []
         } work: { record, transaction in
-            try ReadModelSchema(tables: record.tables).show(record.activeVersion, in: transaction)
+            let old = record.previousVersion.map { record.schema(of: $0) } ?? ReadModelSchema(tables: [])
+            try record.schema(of: record.activeVersion).show(record.activeVersion, insteadOf: old, in: transaction)
         }
     }
 
     /// Forgets the version of the read model that was in use before the last rebuild, and what it left elsewhere.
     /// Returns whether there was one.
     public func forgetPrevious(_ name: String, isDryRun: Bool = false) async throws -> Bool {
-        let forgotten = try await record(name).previousVersion
+        let before = try await record(name)
+        let forgotten = before.previousVersion
         return try await change(name, "projection-forget", arguments: ["version": "previous"], isDryRun: isDryRun) {
             record in
             guard let previous = record.previousVersion, previous == forgotten else { return nil }
             record.previousVersion = nil
+            record.tables[previous] = nil
             return [.forgetVersion(previous, ofProjection: name)]
-        } work: { record, transaction in
-            if let forgotten { try ReadModelSchema(tables: record.tables).drop(forgotten, in: transaction) }
+        } work: { _, transaction in
+            if let forgotten { try before.schema(of: forgotten).drop(forgotten, in: transaction) }
         }
     }
 
@@ -320,16 +323,14 @@ public struct ProjectionControl: Sendable {
                 .refused, "\(holder.owner) runs projection \(name)", hint: "nothing was changed; stop it first")
         }
         if isDryRun { return true }
-        let versions = Set([record.activeVersion, record.shadowVersion, record.previousVersion].compactMap(\.self))
         _ = try await store.commit(
             [
                 .breakLease(lease), .saveProjection(record), .forgetProjection(name),
                 try entry("projection-forget", name, [:], "forgotten"),
             ], under: nil
         ) { transaction in
-            let schema = ReadModelSchema(tables: record.tables)
-            try schema.hide(in: transaction)
-            for version in versions { try schema.drop(version, in: transaction) }
+            try record.schema(of: record.activeVersion).hide(in: transaction)
+            for version in record.tables.keys { try record.schema(of: version).drop(version, in: transaction) }
         }
         return true
     }

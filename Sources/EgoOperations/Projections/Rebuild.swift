@@ -138,10 +138,11 @@ public struct Rebuild: Sendable {
             guard var record = try await store.projection(name) else { continue }
             if record.shadowVersion == nil, record.mode != .rebuilding { continue }
             if let shadow = record.shadowVersion {
-                let schema = ReadModelSchema(tables: record.tables)
+                let schema = record.schema(of: shadow)
                 changes.append(.forgetVersion(shadow, ofProjection: name))
                 works.append { try schema.drop(shadow, in: $0) }
                 record.shadowVersion = nil
+                record.tables[shadow] = nil
             }
             if record.mode == .rebuilding { record.mode = .running }
             leases.append(.breakLease(ProjectionRecord.lease(of: name)))
@@ -232,6 +233,7 @@ public struct Rebuild: Sendable {
             var state = await job.checkpoint
             if !state.isFenced { try await fence(&state) }
             if !state.isPrepared { try await prepare(&state) }
+            for outcome in state.outcomes { try checkShadow(try await store.projection(outcome.name), outcome) }
             let end = try await replay(&state, report)
             try await verify(state, through: end)
             try await promote(&state)
@@ -278,30 +280,34 @@ public struct Rebuild: Sendable {
                     try await handler.clear()
                 }
                 var record = try await store.projection(outcome.name) ?? ProjectionRecord(name: outcome.name)
-                let old = ReadModelSchema(tables: record.tables)
                 let schema = ReadModelSchema(tables: projection.tables)
                 let version = outcome.version
                 if outcome.strategy == .shadow {
                     // What a rebuild that was given up has left.
-                    let leftover = record.shadowVersion
-                    if let leftover { changes.append(.forgetVersion(leftover, ofProjection: outcome.name)) }
+                    if let leftover = record.shadowVersion {
+                        let old = record.schema(of: leftover)
+                        changes.append(.forgetVersion(leftover, ofProjection: outcome.name))
+                        works.append { try old.drop(leftover, in: $0) }
+                        record.tables[leftover] = nil
+                    }
                     record.shadowVersion = version
-                    // One that never ran has none; what is made has to be found again.
-                    if record.tables.isEmpty { record.tables = projection.tables }
+                    record.tables[version] = projection.tables
                     works.append { transaction in
-                        if let leftover { try old.drop(leftover, in: transaction) }
+                        try schema.drop(version, in: transaction)
                         try schema.prepare(version, in: transaction, isActive: false)
                     }
                 } else {
-                    record.tables = projection.tables
+                    let old = record.schema(of: version)
                     let isEmptied = options.from == nil
                     if isEmptied { changes.append(.forgetVersion(version, ofProjection: outcome.name)) }
+                    if isEmptied || record.tables[version] == nil { record.tables[version] = projection.tables }
+                    let tables = record.schema(of: version)
                     works.append { transaction in
                         if isEmptied {
                             try old.hide(in: transaction)
                             try old.drop(version, in: transaction)
                         }
-                        try schema.prepare(version, in: transaction, isActive: true)
+                        try tables.prepare(version, in: transaction, isActive: true)
                     }
                 }
                 changes.append(.saveProjection(record))
@@ -449,7 +455,7 @@ public struct Rebuild: Sendable {
             throw OperationError(
                 .failed, "projection \(name), event \(record.sequenceNumber) of \(record.persistenceID): \(text)",
                 hint:
-                    "the read model in use is as it was; mend the handler and repeat the command, or let it go on with --on-error dead-letter"
+                    "the read model in use is as it was; mend the handler and repeat the command, which goes on, or begin anew with --on-error dead-letter"
             )
         }
 
@@ -501,39 +507,44 @@ public struct Rebuild: Sendable {
 
         // MARK: The new read models take their places
 
+        /// Refuses to go on with a shadow that another rebuild has taken away.
+        private func checkShadow(_ record: ProjectionRecord?, _ outcome: Outcome) throws(OperationError) {
+            if outcome.strategy == .shadow, record?.shadowVersion != outcome.version {
+                throw OperationError(
+                    .refused, "another rebuild has overtaken this one of projection \(outcome.name)",
+                    hint: "nothing was changed; ego jobs discard gives this one up")
+            }
+        }
+
         private func promote(_ state: inout Progress) async throws {
             var done = state
             var changes: [OperatorChange] = []
             var works: [@Sendable (any ReadModelTransaction) throws -> Void] = []
             for index in done.outcomes.indices {
                 let outcome = done.outcomes[index]
-                let projection = try projection(outcome.name)
                 guard var record = try await store.projection(outcome.name) else {
                     throw OperationError.noProjection(outcome.name)
                 }
-                let schema = ReadModelSchema(tables: projection.tables)
-                let old = ReadModelSchema(tables: record.tables)
                 switch outcome.strategy {
                 case .shadow:
-                    guard record.shadowVersion == outcome.version else {
-                        throw OperationError(
-                            .refused, "the shadow of projection \(outcome.name) was taken away meanwhile",
-                            hint: "ego jobs discard gives this rebuild up; begin it anew")
-                    }
+                    try checkShadow(record, outcome)
                     changes.insert(.breakLease(ProjectionRecord.lease(of: outcome.name)), at: 0)
-                    let forgotten = record.previousVersion
-                    if let forgotten { changes.append(.forgetVersion(forgotten, ofProjection: outcome.name)) }
+                    let (schema, old) = (record.schema(of: outcome.version), record.schema(of: record.activeVersion))
                     // One that never ran has nothing to go back to.
                     let hasRun = try await !store.offsets(of: outcome.name, version: record.activeVersion).isEmpty
+                    let gone = [record.previousVersion, hasRun ? nil : record.activeVersion].compactMap(\.self)
+                    let dropped = gone.map { ($0, record.schema(of: $0)) }
+                    for version in gone {
+                        changes.append(.forgetVersion(version, ofProjection: outcome.name))
+                        record.tables[version] = nil
+                    }
                     record.previousVersion = hasRun ? record.activeVersion : nil
                     record.activeVersion = outcome.version
                     record.shadowVersion = nil
                     record.failure = nil
-                    record.tables = projection.tables
-                    let version = outcome.version
                     works.append { transaction in
-                        try schema.show(version, in: transaction)
-                        if let forgotten { try old.drop(forgotten, in: transaction) }
+                        try schema.show(outcome.version, insteadOf: old, in: transaction)
+                        for (version, schema) in dropped { try schema.drop(version, in: transaction) }
                     }
                 case .inPlace:
                     changes.insert(.breakLease(ProjectionRecord.lease(of: outcome.name)), at: 0)

@@ -64,8 +64,8 @@ extension StoreContract {
             let store = try await fixture.makeStore()
             var record = ProjectionRecord(name: "p")
             record.tables = [
-                ReadModelTable("balances", columns: "a text", indexes: ["a"], entityColumn: "a"),
-                ReadModelTable("other", columns: "b text"),
+                1: [ReadModelTable("balances", columns: "a text", indexes: ["a"], entityColumn: "a")],
+                3: [ReadModelTable("balances", columns: "a text"), ReadModelTable("other", columns: "b text")],
             ]
             record.failure = ProjectionFailure(
                 message: "no, \u{1F4A5}", persistenceID: try law.id("a"), sequenceNumber: 7,
