@@ -48,7 +48,10 @@ let package = Package(
             dependencies: ["EgoCore", "EgoPostgres", "EgoSQLite", "EgoTestKit", "PostgresServer"]),
         .testTarget(
             name: "EgoTests",
-            dependencies: ["BankDomain", "Ego", "EgoCore", "EgoSQLite", "EgoTestKit", .logging, .protobuf]),
+            dependencies: [
+                "BankDomain", "Ego", "EgoCore", "EgoOperations", "EgoPostgres", "EgoSQLite", "EgoTestKit",
+                "PostgresServer", .logging, .protobuf,
+            ]),
         .testTarget(name: "EgoTestKitTests", dependencies: ["BankDomain", "Ego", "EgoCore", "EgoTestKit", .protobuf]),
         // What the program below and the tests that kill it have in common.
         .target(name: "ExerciserSupport", dependencies: ["EgoCore"], path: "Tests/ExerciserSupport"),

@@ -26,10 +26,10 @@ final class ProjectionHost: Sendable {
                 Task {
                     while !Task.isCancelled {
                         do { try await runner.run() } catch {
-                            if (error as? StoreError)?.code == .closed { return }
                             log.critical(
                                 "a projection cannot run",
                                 metadata: ["projection": "\(runner.projection.name)", "error": "\(error)"])
+                            if (error as? StoreError)?.code == .closed { return }
                             // It needs somebody to do something about it; afterwards it goes on by itself.
                             try? await time.sleep(for: .seconds(30))
                         }

@@ -33,6 +33,9 @@ final class PostgresConnection {
         var types: [Oid]
     }
     private(set) var isInTransaction = false
+
+    /// Whether a transaction is open in which no statement has failed.
+    var canCommit: Bool { PQtransactionStatus(handle) == PQTRANS_INTRANS }
     private var channelName: String?
     private var isListening = false
     private var isBroken = false

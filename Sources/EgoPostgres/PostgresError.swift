@@ -95,9 +95,6 @@ extension StoreError {
         case "25006": (code, why) = (.readOnly, "the server takes no writes: it is a replica, or set to read only")
         case "42501": code = .permission
         case "53100": (code, why) = (.full, "no space is left on the server")
-        case "42P01", "42703", "42704", "42883", "42804", "3F000":
-            // The statements are right: what does not fit them is a schema that somebody changed.
-            code = .corrupt
         case "XX001", "XX002": (code, why) = (.corrupt, "the database is damaged: \(error.message)")
         case "23505": code = .conflict
         case "58030", "58P01": code = .io
@@ -105,8 +102,10 @@ extension StoreError {
         default:
             switch error.sqlState.prefix(2) {
             case "08", "53", "57": code = .unavailable
-            case "22", "23", "54": code = .invalid
-            default: code = .io
+            // The store's statements are right: what does not fit them is a schema that somebody changed.
+            case "42", "3F": code = .corrupt
+            case "58", "F0", "HV", "XX": code = .io
+            default: code = .invalid
             }
         }
         self.init(code, "\(what): \(why)", cause: error)

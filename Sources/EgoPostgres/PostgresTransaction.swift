@@ -35,6 +35,8 @@ public final class PostgresTransaction: ReadModelTransaction {
 
     public var dialect: SQLDialect { .postgres }
 
+    public var isUsable: Bool { connection?.canCommit ?? false }
+
     public func change(_ sql: String, _ values: [ReadModelValue]) throws(StoreError) -> Int {
         try execute(sql, values.map(PostgresValue.init))
     }

@@ -196,6 +196,8 @@ public final class SQLiteTransaction: ReadModelTransaction {
 
     public var dialect: SQLDialect { .sqlite }
 
+    public var isUsable: Bool { connection?.isInTransaction ?? false }
+
     public func change(_ sql: String, _ values: [ReadModelValue]) throws(StoreError) -> Int {
         try execute(sql, values.map(SQLiteValue.init))
     }

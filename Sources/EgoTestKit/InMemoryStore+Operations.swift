@@ -10,6 +10,8 @@ public final class InMemoryTransaction: ReadModelTransaction {
 
     public var dialect: SQLDialect { .none }
 
+    public var isUsable: Bool { true }
+
     public func change(_ sql: String, _ values: [ReadModelValue]) throws(StoreError) -> Int { throw Self.noSQL }
 
     public func query(_ sql: String, _ values: [ReadModelValue]) throws(StoreError) -> [[ReadModelValue]] {

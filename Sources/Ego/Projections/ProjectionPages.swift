@@ -153,9 +153,12 @@ package final class ProjectionPages: Sendable {
         _ lane: Lane, _ model: any ReadModel, through end: Offset, under lease: @Sendable () -> Lease
     ) async throws(StoreError) -> ProjectionFailure? {
         var events = lane.events[...]
-        var (last, isWhole) = (events.endIndex, true)
+        var last = events.endIndex
+        /// The event that is known to fail, and why.
+        var known: (index: Int, message: String)?
         while true {
             let part = events[..<last]
+            let isWhole = last == lane.events.endIndex
             let failed = FailedEvent()
             do throws(StoreError) {
                 try await commit(
@@ -163,33 +166,40 @@ package final class ProjectionPages: Sendable {
                     with: ReadModelPage(model, version: version).work(part, failed))
                 if isWhole { return nil }
                 events = events[last...]
-                (last, isWhole) = (events.endIndex, true)
-                continue
             } catch {
-                guard let index = failed.index(of: error) else { throw error }
-                if index > events.startIndex {
-                    (last, isWhole) = (index, false)
-                    continue
+                if error.isCircumstance || part.isEmpty { throw error }
+                // What fails at the end of the transaction says not which event it was: they are parted until it is one.
+                let index = failed.index(of: error) ?? (part.count > 1 ? nil : part.startIndex)
+                known = index.map { ($0, failed.text ?? "\(error)") }
+                last = index ?? part.startIndex + part.count / 2
+                if index != events.startIndex { continue }
+            }
+            if let (index, message) = known, index == events.startIndex {
+                known = nil
+                if let failure = try await recover(
+                    events[index], message, under: lease,
+                    again: { event in await self.attempt(event, lane.shards, model, under: lease()) })
+                {
+                    return failure
                 }
+                events = events.dropFirst()
             }
-            if let failure = try await recover(
-                events[events.startIndex], failed.text, under: lease,
-                again: { (event) async -> Attempt in
-                    let failed = FailedEvent()
-                    do throws(StoreError) {
-                        try await self.commit(
-                            self.offsets(of: lane.shards, after: [event], through: nil), under: lease(),
-                            with: ReadModelPage(model, version: self.version).work([event], failed))
-                        return .done
-                    } catch {
-                        return failed.index(of: error) == nil ? .storeFailed(error) : .failed(failed.text)
-                    }
-                })
-            {
-                return failure
-            }
-            events = events.dropFirst()
-            (last, isWhole) = (events.endIndex, true)
+            last = lane.events.endIndex
+        }
+    }
+
+    /// Does one event by itself.
+    private func attempt(
+        _ event: EventInHand, _ shards: [Shard], _ model: any ReadModel, under lease: Lease
+    ) async -> Attempt {
+        let failed = FailedEvent()
+        do throws(StoreError) {
+            try await commit(
+                offsets(of: shards, after: [event], through: nil), under: lease,
+                with: ReadModelPage(model, version: version).work([event], failed))
+            return .done
+        } catch {
+            return error.isCircumstance ? .storeFailed(error) : .failed(failed.text ?? "\(error)")
         }
     }
 

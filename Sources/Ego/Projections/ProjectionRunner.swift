@@ -131,7 +131,9 @@ public final class ProjectionRunner: Sendable {
                 if Task.isCancelled { break }
                 switch error.code {
                 case .fenced: break  // an operator, or another runner: look again what there is to do
-                case .conflict: break  // an operator changed the record at the same moment
+                case .conflict:
+                    // An operator changed the record at the same moment.
+                    try? await time.sleep(for: .milliseconds(10))
                 case _ where error.isCircumstance && error.code != .closed:
                     let outages = outages.withLock { outages in
                         outages += 1

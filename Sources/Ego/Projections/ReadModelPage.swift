@@ -40,8 +40,13 @@ package final class FailedEvent: Sendable {
         return found.index
     }
 
-    /// The error's text.
-    package var text: String { state.withLock { $0.map { "\($0.error)" } } ?? "unknown error" }
+    /// The error's text; nil when no event failed.
+    package var text: String? { state.withLock { $0.map { "\($0.error)" } } }
+}
+
+/// A statement of the handler has ended the transaction, and the handler has not said so.
+private struct TransactionEnded: Error, CustomStringConvertible {
+    var description: String { "a statement of the handler has failed and ended the transaction" }
 }
 
 /// Hands events to a read model inside a transaction.
@@ -62,9 +67,15 @@ package struct ReadModelPage: Sendable {
         return { transaction in
             let writer = ReadModelWriter(transaction, tables: model.tables, version: version)
             for (index, event) in zip(events.indices, events) {
-                do { try model.handle(event.event.get(), in: writer) } catch {
-                    failed.set(index, error)
-                    throw error
+                do {
+                    try model.handle(event.event.get(), in: writer)
+                    // A handler that goes on after an error of its statement has nothing to go on with.
+                    if !transaction.isUsable { throw TransactionEnded() }
+                } catch {
+                    let isEnded = (error as? StoreError)?.code == .closed
+                    let cause: any Error = isEnded ? TransactionEnded() : error
+                    failed.set(index, cause)
+                    throw cause
                 }
             }
         }

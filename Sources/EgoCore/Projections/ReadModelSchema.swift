@@ -14,6 +14,7 @@ package struct ReadModelSchema: Sendable {
     ///
     /// - Parameter isActive: whether the views show this version.
     package func prepare(_ version: Int, in transaction: any ReadModelTransaction, isActive: Bool) throws {
+        if transaction.dialect == .none { return }
         for table in tables {
             if let problem = table.nameProblem {
                 throw ReadModelStatement.Problem(description: "table \(table.name): \(problem)")

@@ -9,6 +9,9 @@ public protocol ReadModelTransaction {
     /// Which SQL the database speaks.
     var dialect: SQLDialect { get }
 
+    /// Whether the transaction can still be committed: no statement has failed in it, or has ended it.
+    var isUsable: Bool { get }
+
     /// Runs one statement; returns how many rows it changed.
     ///
     /// - Parameters:

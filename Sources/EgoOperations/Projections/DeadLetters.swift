@@ -104,8 +104,8 @@ public struct DeadLetters: Sendable {
                     with: ReadModelPage(model, version: letter.version).work([event][...], failed))
                 return .processed
             } catch {
-                if failed.index(of: error) == nil { throw error }
-                message = failed.text
+                if error.isCircumstance { throw error }
+                message = failed.text ?? "\(error)"
             }
         case .external(let handler):
             do {

@@ -403,12 +403,20 @@ public struct Rebuild: Sendable {
                     state = next
                     (first, last) = (last, events.endIndex)
                 } catch let error as StoreError {
+                    if error.isCircumstance || part.isEmpty { throw error }
                     let found = works.lazy.compactMap { model in
-                        model.failed.index(of: error).map { (model.name, model.indices[$0], model.failed.text) }
+                        model.failed.index(of: error).map { (model, model.indices[$0]) }
                     }.first
-                    guard let (name, index, text) = found else { throw error }
-                    try refuse(events[index], name, text)
-                    left[name, default: [:]][index] = text
+                    // What fails at the end of the transaction says not which event it was, nor whose: they are parted
+                    // until it is one.
+                    if found == nil, part.count > 1 {
+                        last = first + part.count / 2
+                        continue
+                    }
+                    guard let (model, index) = found ?? works.first.map({ ($0, first) }) else { throw error }
+                    let text = model.failed.text ?? "\(error)"
+                    try refuse(events[index], model.name, text)
+                    left[model.name, default: [:]][index] = text
                     last = index + 1
                 }
             } while first < events.endIndex
