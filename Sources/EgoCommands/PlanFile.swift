@@ -15,6 +15,23 @@ import EgoOperations
 
 /// Plans in files, and in a command's output.
 enum PlanFile {
+    /// The flags that write and carry out a plan.
+    static func flags<Options>(
+        _ plan: any (WritableKeyPath<Options, String?> & Sendable),
+        _ apply: any (WritableKeyPath<Options, String?> & Sendable)
+    ) -> [Flag<Options>] {
+        [
+            Flag(
+                "plan", arity: .value(placeholder: "FILE", completion: .file),
+                summary: "write what would be done to a file"
+            ) { (value, options) in options[keyPath: plan] = value.text },
+            Flag(
+                "apply", arity: .value(placeholder: "FILE", completion: .file),
+                summary: "do what a plan says, if it still holds"
+            ) { (value, options) in options[keyPath: apply] = value.text },
+        ]
+    }
+
     static func write(_ plan: Plan, to path: String, _ context: CommandContext) throws {
         try context.checkNotStore(path, flag: "plan")
         if FileManager.default.fileExists(atPath: path) {

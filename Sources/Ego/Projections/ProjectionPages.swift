@@ -57,7 +57,6 @@ package final class ProjectionPages: Sendable {
         // A shard that came further than the others, before the projection stopped, has seen some of it.
         let events = page.events.filter { $0.offset > places[$0.shard]?.offset ?? .start }
             .map { EventInHand($0, reader: reader) }
-        result.events = events.count
         let lanes = Dictionary(grouping: places.keys) { Int($0.rawValue % UInt64(projection.options.parallelism)) }
             .values.map { shards in
                 let own = Set(shards)
@@ -71,6 +70,8 @@ package final class ProjectionPages: Sendable {
             failures = try await handle(lanes, handler, through: page.next, under: lease)
         }
         result.failure = failures.min { $0.offset < $1.offset }
+        let reached = self.places.withLock { $0 }
+        result.events = events.count { $0.record.offset <= reached[$0.record.shard]?.offset ?? .start }
         return result
     }
 

@@ -125,11 +125,11 @@ final class ProjectionSession: Sendable {
         while true {
             if Task.isCancelled { throw StoreError(.cancelled, "stopped between two pages") }
             let page = try await pages.next(under: lease)
-            if let failure = page.failure { return .failed(failure) }
             if page.events > 0 {
                 progress(page.events)
                 status(.running)
             }
+            if let failure = page.failure { return .failed(failure) }
             guard page.reachedHead else { continue }
             if untilCaughtUp { return .caughtUp }
             status(.caughtUp)

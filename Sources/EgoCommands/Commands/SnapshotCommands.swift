@@ -248,16 +248,8 @@ extension Command where Context == CommandContext {
                     summary: "only up to and including this number"
                 ) { (value, options) throws(UsageError) in
                     options.through = try EgoCommands.sequenceNumber(value.text)
-                },
-                Flag(
-                    "plan", arity: .value(placeholder: "FILE", completion: .file),
-                    summary: "write what would be done to a file"
-                ) { (value, options) in options.planFile = value.text },
-                Flag(
-                    "apply", arity: .value(placeholder: "FILE", completion: .file),
-                    summary: "do what a plan says, if it still holds"
-                ) { (value, options) in options.applyFile = value.text },
-            ],
+                }
+            ] + PlanFile.flags(\.planFile, \.applyFile),
             operands: ids(.any, "the entities"),
             examples: [
                 Example("snapshot delete acc-1 --dry-run", "see how many there are to delete"),
