@@ -43,7 +43,7 @@ public struct Adoption: Sendable {
                 progress(checkpoint.events)
             }
             try await finish()
-            _ = try await run.finish(result: "{\"outcome\":\"done\"}")
+            try await run.finish(result: "{\"outcome\":\"done\"}")
         }
     }
 }

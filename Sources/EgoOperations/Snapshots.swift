@@ -200,7 +200,7 @@ public struct Snapshots: Sendable {
                 done.deleted += counts.reduce(0, +)
                 progress(done.deleted)
             }
-            _ = try await job.finish(result: "{\"snapshots\":\(done.deleted)}")
+            try await job.finish(result: "{\"snapshots\":\(done.deleted)}")
             return done.deleted
         }
     }

@@ -382,6 +382,7 @@ final class PostgresConnection {
                 // meet another's statement.
                 isStopped = true
                 if !session.isPooled { cancelHandle?.cancel() }
+            case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH: failed = endCopy(result.status)
             default:
                 let error = PostgresError(result, isConnectionLost: PQstatus(handle) != CONNECTION_OK)
                 let isOurs = isStopped && error.sqlState == "57014"
@@ -392,12 +393,23 @@ final class PostgresConnection {
         if PQstatus(handle) != CONNECTION_OK { throw failure() }
     }
 
+    /// Ends a copy that nobody here asked for: without this its first result would come again and again.
+    private func endCopy(_ status: ExecStatusType) -> PostgresError {
+        if status != PGRES_COPY_OUT { PQputCopyEnd(handle, "there is nothing to copy") }
+        if status != PGRES_COPY_IN {
+            var row: UnsafeMutablePointer<CChar>?
+            while PQgetCopyData(handle, &row, 0) >= 0 { PQfreemem(row) }
+        }
+        return PostgresError(sqlState: "0A000", message: "COPY is not taken here")
+    }
+
     private func results(_ body: (PostgresResult) throws(PostgresError) -> Void) throws(PostgresError) {
         var failed: PostgresError?
         while let next = PQgetResult(handle) {
             let result = PostgresResult(next)
             switch result.status {
             case PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_EMPTY_QUERY: try body(result)
+            case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH: failed = endCopy(result.status)
             default:
                 if failed == nil {
                     failed = PostgresError(result, isConnectionLost: PQstatus(handle) != CONNECTION_OK)

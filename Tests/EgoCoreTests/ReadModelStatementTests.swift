@@ -43,6 +43,15 @@ struct ReadModelStatementTests {
         #expect(throws: ReadModelStatement.Problem.self) { try ReadModelStatement(text) }
     }
 
+    @Test(
+        "that would end its transaction, or outlast it, is refused",
+        arguments: ["COMMIT", " commit;", "-- a\nROLLBACK", "/* a */ begin", ";SET x = 1", "COPY {t} TO STDOUT", "\tpragma x"])
+    func foreign(_ text: String) throws {
+        #expect(throws: ReadModelStatement.Problem.self) { try ReadModelStatement(text) }
+        _ = try ReadModelStatement("SELECT 'COMMIT'")
+        _ = try ReadModelStatement("(SELECT 1) -- COMMIT")
+    }
+
     @Test("that names what is not there is refused")
     func unknown() throws {
         #expect(throws: ReadModelStatement.Problem.self) { try bound("DELETE FROM {other}") }

@@ -22,7 +22,8 @@ public struct ReadModelStatement: Sendable, Hashable {
 
     /// Reads a statement.
     ///
-    /// - Throws: ``Problem`` when a quote, a comment or a brace is not closed, or a name is empty.
+    /// - Throws: ``Problem`` when a quote, a comment or a brace is not closed, a name is empty, or the statement would end
+    ///   the transaction that it is part of or outlast it.
     public init(_ sql: String) throws(Problem) {
         var scanner = Scanner(Array(sql.utf8))
         var parts: [Part] = []
@@ -48,8 +49,17 @@ public struct ReadModelStatement: Sendable, Hashable {
             }
         }
         flush()
+        if Self.foreign.contains(scanner.firstWord.uppercased()) {
+            throw Problem(description: "\(scanner.firstWord.uppercased()) has no place in a read model's transaction")
+        }
         (self.parts, self.values, self.tables) = (parts, values, tables)
     }
+
+    /// What would end the transaction, or outlast it on a connection that others use after it.
+    private static let foreign: Set = [
+        "ABORT", "ATTACH", "BEGIN", "CHECKPOINT", "COMMIT", "COPY", "DETACH", "DISCARD", "END", "LISTEN", "LOAD",
+        "PRAGMA", "PREPARE", "RELEASE", "RESET", "ROLLBACK", "SAVEPOINT", "SET", "START", "UNLISTEN", "VACUUM",
+    ]
 
     /// The statement as a database takes it.
     ///
@@ -88,12 +98,26 @@ public struct ReadModelStatement: Sendable, Hashable {
 
         private let bytes: [UInt8]
         private var index = 0
+        /// The statement's first word; empty where it begins with something else.
+        private(set) var firstWord = ""
+        private var isAtStart = true
 
         init(_ bytes: [UInt8]) { self.bytes = bytes }
 
         mutating func next() throws(Problem) -> Piece? {
             guard index < bytes.count else { return nil }
             let start = index
+            if isAtStart {
+                let word = takeName(with: [])
+                if !word.isEmpty {
+                    (firstWord, isAtStart) = (word, false)
+                    return .plain(bytes[start..<index])
+                }
+                let isBlank = [UInt8(ascii: " "), UInt8(ascii: "\t"), UInt8(ascii: "\n"), UInt8(ascii: "\r"), UInt8(ascii: ";")]
+                    .contains(bytes[index])
+                let isComment = [UInt8(ascii: "-"), UInt8(ascii: "/")].contains(bytes[index]) && byte(1) != nil
+                isAtStart = isBlank || isComment
+            }
             switch bytes[index] {
             case UInt8(ascii: "'"): try skip(past: [UInt8(ascii: "'")], "a quote")
             case UInt8(ascii: "\""): try skip(past: [UInt8(ascii: "\"")], "a quote")

@@ -120,16 +120,20 @@ public actor JobRun<Checkpoint: Codable & Sendable> {
     ///   - work: what the last changes change in a read model in the same database.
     public func finish(
         _ changes: [OperatorChange] = [], result: String, with work: ReadModelWork? = nil
-    ) async throws -> [Int] {
+    ) async throws {
         var next = job
         next.state = .done
         next.updatedAt = time.now()
-        let counts = try await store.commit(
-            changes + [.saveJob(next), .audit(entry(result: result))], under: lease, with: work)
+        do throws(StoreError) {
+            _ = try await store.commit(
+                changes + [.saveJob(next), .audit(entry(result: result))], under: lease, with: work)
+        } catch {
+            // The answer may have been lost, not the work.
+            guard let stored = try? await store.job(id), stored.state == .done else { throw error }
+        }
         job = next
         isOver = true
         await JobLeases.release(lease, on: store)
-        return Array(counts.dropLast(2))
     }
 
     /// Ends the run before the work is done; the job can go on later. The error is recorded by its kind only, as it may

@@ -345,7 +345,7 @@ extension Rebuild {
                 done.outcomes[index].isPromoted = true
             }
             let all = works
-            _ = try await job.finish(changes, result: try JobText.encode(done.outcomes)) { transaction in
+            try await job.finish(changes, result: try JobText.encode(done.outcomes)) { transaction in
                 for work in all { try work(transaction) }
             }
             state = done

@@ -114,7 +114,7 @@ public struct JournalExport: Sendable {
             try specification(path, command: command), on: store, by: person, time: time, from: { try await start() }
         ) { job in
             let summary = try await self.write(toFile: path, job: job, progress: progress)
-            _ = try await job.finish(result: try JobText.encode(summary))
+            try await job.finish(result: try JobText.encode(summary))
             return summary
         }
     }

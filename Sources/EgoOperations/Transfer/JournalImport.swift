@@ -172,7 +172,7 @@ public struct JournalImport: Sendable {
                 _ = try await job.commit(target.changes, checkpoint: checkpoint)
                 progress(reader.offset, size)
             }
-            _ = try await job.finish(result: try JobText.encode(checkpoint.summary))
+            try await job.finish(result: try JobText.encode(checkpoint.summary))
             return checkpoint.summary
         }
     }
