@@ -124,8 +124,10 @@ extension PostgresStore {
     private static let selectPassed = """
         SELECT max(v.sequence_number) FROM events_store v
         WHERE v.persistence_id = $1 AND v.sequence_number <= $2
-            AND NOT EXISTS (SELECT 1 FROM ego_offsets o WHERE o.shard = v.shard_number
-                AND (o.transaction_id, o.position) < (v.transaction_id, v.position))
+            AND NOT EXISTS (SELECT 1 FROM ego_offsets o
+                WHERE (o.shard = v.shard_number OR NOT EXISTS (SELECT 1 FROM ego_offsets s
+                        WHERE s.projection = o.projection AND s.version = o.version AND s.shard = v.shard_number))
+                    AND (o.transaction_id, o.position) < (v.transaction_id, v.position))
             AND NOT EXISTS (SELECT 1 FROM (SELECT DISTINCT projection_name FROM offsets_store) p
                 WHERE NOT EXISTS (SELECT 1 FROM offsets_store o WHERE o.projection_name = p.projection_name
                     AND o.shard_number = v.shard_number AND o.current_offset >= v."timestamp"))

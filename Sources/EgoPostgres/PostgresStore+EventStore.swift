@@ -98,13 +98,21 @@ extension PostgresStore {
             // Timestamps are the order there.
             return Offset(transactionID: UInt64(clamping: clock.stored(moment) - 1), position: Position(.max))
         }
+        // eGo for Go may have written in two units, each told by its magnitude.
+        let nanoseconds =
+            clock == .nanoseconds
+            ? "\"timestamp\""
+            : """
+            (CASE WHEN abs("timestamp") < 100000000000 THEN "timestamp"::numeric * 1000000000
+                WHEN abs("timestamp") < 100000000000000 THEN "timestamp"::numeric * 1000000 ELSE "timestamp" END)
+            """
         return try await read("find the moment") { (connection) throws(PostgresError) in
             let first = try connection.first(
                 """
                 SELECT transaction_id, position FROM events_store
-                WHERE "timestamp" >= $1 AND transaction_id < pg_snapshot_xmin(pg_current_snapshot())
+                WHERE \(nanoseconds) >= $1 AND transaction_id < pg_snapshot_xmin(pg_current_snapshot())
                 ORDER BY transaction_id, position LIMIT 1
-                """, [.integer(clock.stored(moment))]
+                """, [.integer(moment.unixNanoseconds)]
             ) { Offset(transactionID: $0.transactionID(0), position: Position($0.integer(1) - 1)) }
             if let first { return first }
             return try connection.head()

@@ -140,6 +140,8 @@ final class SQLiteConnection {
         let key = ExactText(sql)
         if let statement = statements[key] { return statement }
         let statement = try SQLiteStatement(sql, on: handle)
+        // Handlers may bring any text; what is used often comes back by itself.
+        if statements.count >= 500 { statements = [:] }
         statements[key] = statement
         return statement
     }

@@ -5,7 +5,11 @@ extension SQLiteStore {
     private static let marksPerTransaction = 10
 
     public func backlog(after offsets: [Shard: Offset]) async throws(StoreError) -> [ShardBacklog] {
-        if writer != nil { try await extendMarks() }
+        // Whether there is one to make is told without waiting for the writer.
+        let isDue = try await read { (connection) throws(StoreError) in
+            try connection.run("mark the journal") { () throws(SQLiteError) in try connection.isMarkDue() }
+        }
+        if writer != nil, isDue { try await extendMarks() }
         return try await read { (connection) throws(StoreError) in
             // One view for all of it: counted twice or not at all is wrong.
             try connection.transaction(.read) { () throws(StoreError) in
@@ -58,11 +62,15 @@ extension SQLiteConnection {
         WHERE m.position = d.position AND m.shard = d.shard
         """
 
+    /// Whether a mark can be made.
+    fileprivate func isMarkDue() throws(SQLiteError) -> Bool {
+        let last = try first(Self.selectLastMark) { $0.integer(0) } ?? 0
+        return try head().position.rawValue - last >= Int64(JournalMark.interval)
+    }
+
     /// Makes the next marks; returns whether there may be more to make.
     func extendMarks(by count: Int) throws(SQLiteError) -> Bool {
         let last = try first(Self.selectLastMark) { $0.integer(0) } ?? 0
-        // Most calls find too few events for one mark; that is told without reading them.
-        if try head().position.rawValue - last < Int64(JournalMark.interval) { return false }
         var marker = JournalMarker()
         try query(
             Self.selectToMark, [.integer(last), .integer(Int64(JournalMark.interval * count))]

@@ -45,7 +45,9 @@ struct ReadModelStatementTests {
 
     @Test(
         "that would end its transaction, or outlast it, is refused",
-        arguments: ["COMMIT", " commit;", "-- a\nROLLBACK", "/* a */ begin", ";SET x = 1", "COPY {t} TO STDOUT", "\tpragma x"])
+        arguments: [
+            "COMMIT", " commit;", "-- a\nROLLBACK", "/* a */ begin", ";SET x = 1", "COPY {t} TO STDOUT", "\tpragma x",
+        ])
     func foreign(_ text: String) throws {
         #expect(throws: ReadModelStatement.Problem.self) { try ReadModelStatement(text) }
         _ = try ReadModelStatement("SELECT 'COMMIT'")

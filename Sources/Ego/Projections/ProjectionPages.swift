@@ -48,12 +48,17 @@ package final class ProjectionPages: Sendable {
 
     /// Processes the next page under a lease.
     package func next(under lease: @Sendable () -> Lease) async throws(StoreError) -> Page {
-        let places = places.withLock { $0 }
+        var places = places.withLock { $0 }
         let start = places.values.map(\.offset).min() ?? .start
         let page = try await store.journal(
             after: start, shard: nil, limit: PageLimit(rows: projection.options.pageSize))
         var result = Page(next: page.next, reachedHead: page.reachedHead)
         if page.next == start { return result }
+        // Other software may write into shards of its own: they begin where the slowest shard is.
+        for event in page.events where places[event.shard] == nil {
+            places[event.shard] = Place(offset: start)
+            self.places.withLock { $0[event.shard] = Place(offset: start) }
+        }
         // A shard that came further than the others, before the projection stopped, has seen some of it.
         let events = page.events.filter { $0.offset > places[$0.shard]?.offset ?? .start }
             .map { EventInHand($0, reader: reader) }
@@ -168,7 +173,7 @@ package final class ProjectionPages: Sendable {
                 if isWhole { return nil }
                 events = events[last...]
             } catch {
-                if error.isCircumstance || part.isEmpty { throw error }
+                if error.isAboutStore || part.isEmpty { throw error }
                 // What fails at the end of the transaction says not which event it was: they are parted until it is one.
                 let index = failed.index(of: error) ?? (part.count > 1 ? nil : part.startIndex)
                 known = index.map { ($0, failed.text ?? "\(error)") }
@@ -200,7 +205,7 @@ package final class ProjectionPages: Sendable {
                 with: ReadModelPage(model, version: version).work([event], failed))
             return .done
         } catch {
-            return error.isCircumstance ? .storeFailed(error) : .failed(failed.text ?? "\(error)")
+            return error.isAboutStore ? .storeFailed(error) : .failed(failed.text ?? "\(error)")
         }
     }
 
@@ -245,7 +250,8 @@ package final class ProjectionPages: Sendable {
 
     private func failure(_ event: EventInHand, _ message: String, _ attempts: Int) -> ProjectionFailure {
         ProjectionFailure(
-            message: message, persistenceID: event.record.persistenceID, sequenceNumber: event.record.sequenceNumber,
+            message: ErrorText.kept(message), persistenceID: event.record.persistenceID,
+            sequenceNumber: event.record.sequenceNumber,
             offset: event.record.offset, shard: event.record.shard, attempts: attempts, failedAt: time.now())
     }
 

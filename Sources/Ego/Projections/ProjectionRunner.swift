@@ -152,17 +152,18 @@ public final class ProjectionRunner: Sendable {
 
     /// Nil when somebody else has it.
     private func takeLease() async throws(StoreError) -> Lease? {
-        do {
-            return try await store.acquireLease(
-                ProjectionRecord.lease(of: projection.name), owner: owner, for: leaseTime, now: time.now())
-        } catch {
-            guard error.code == .leaseHeld else { throw error }
-            let name = ProjectionRecord.lease(of: projection.name)
-            guard let held = try await store.leases().first(where: { $0.name == name }), isGone(held.owner) else {
-                return nil
-            }
+        let name = ProjectionRecord.lease(of: projection.name)
+        // Who waits only reads.
+        let held = try await store.leases().first { $0.name == name }
+        if let held, held.owner != owner, held.expiresAt > time.now() {
+            if !isGone(held.owner) { return nil }
             try await store.release(held)
-            return nil
+        }
+        do {
+            return try await store.acquireLease(name, owner: owner, for: leaseTime, now: time.now())
+        } catch {
+            if error.code == .leaseHeld { return nil }
+            throw error
         }
     }
 

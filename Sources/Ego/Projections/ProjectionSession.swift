@@ -79,7 +79,11 @@ final class ProjectionSession: Sendable {
         var record = record
         record.failure = nil
         // A version keeps the tables that it was made with; others come with a rebuild.
-        if record.tables[record.activeVersion] == nil { record.tables[record.activeVersion] = projection.tables }
+        let isMade = projection.tables.isEmpty || record.tables[record.activeVersion] != nil
+        if !isMade {
+            try await ReadModelOwnership.check(projection, in: store)
+            record.tables[record.activeVersion] = projection.tables
+        }
         let isFirst = try await store.offsets(of: projection.name, version: record.activeVersion).isEmpty
         if !isFirst, let stored = try await store.projection(projection.name), stored == record { return record }
         var changes: [OperatorChange] = [.saveProjection(record)]
@@ -97,7 +101,7 @@ final class ProjectionSession: Sendable {
         }
         let (schema, version) = (record.schema(of: record.activeVersion), record.activeVersion)
         _ = try await store.commit(changes, under: lease) { transaction in
-            try schema.prepare(version, in: transaction, isActive: true)
+            if !isMade { try schema.make(version, in: transaction, isActive: true) }
         }
         record.revision += 1
         return record

@@ -36,7 +36,7 @@ package final class FailedEvent: Sendable {
     package func index(of error: StoreError) -> Int? {
         guard let found = state.withLock({ $0 }) else { return nil }
         // The handler met the store's failure first.
-        if error.isCircumstance { return nil }
+        if error.isAboutStore { return nil }
         return found.index
     }
 

@@ -171,7 +171,7 @@ extension Command where Context == CommandContext {
             if !context.global.isDryRun { try context.requireReason("discard") }
             return try await each(options, context, needsProjection: false) { store, letters, _ in
                 try context.confirmation.confirm("\(letters.count) dead letters will be deleted")
-                for letter in letters { try await Self.letters(store, context).discard(letter) }
+                try await Self.letters(store, context).discard(letters)
                 return Dictionary(uniqueKeysWithValues: letters.map { ($0.offset, "discarded") })
             }
         }

@@ -266,7 +266,8 @@ extension Command where Context == CommandContext {
                 Flag(
                     "by", arity: .value(placeholder: "N", completion: .none),
                     summary: "so many events on, or back where negative"
-                ) { (value, options) throws(UsageError) in options.by = try integer(value.text, in: Int.min...Int.max)
+                ) { (value, options) throws(UsageError) in
+                    options.by = try integer(value.text, in: -1_000_000_000_000...1_000_000_000_000)
                 },
                 Flag(
                     "like", arity: .value(placeholder: "PROJECTION", completion: .dynamic("projection")),

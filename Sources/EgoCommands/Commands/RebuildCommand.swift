@@ -124,6 +124,11 @@ extension Command where Context == CommandContext {
                 "The read models of \(inPlace.map { Escape.shown($0) }.joined(separator: ", ")) will be emptied and filled again"
             )
         }
+        if from == nil, let trimmed = try await TrimmedHistory(store: store).first() {
+            try context.confirmation.confirm(
+                "Events of \(Escape.shown(trimmed.rawValue)) and maybe of other entities were deleted: the new read models will not have what they told"
+            )
+        }
         let progress = context.progress("rebuild")
         defer { progress.finish() }
         let start = ContinuousClock.now
@@ -186,11 +191,20 @@ extension Command where Context == CommandContext {
                     ? "ego dead-letter list \(Escape.shellWord(outcome.name)) shows them; ego dead-letter retry hands them to it again"
                     : "rebuild it with --on-error dead-letter to keep them")
         }
+        let kept = outcomes.filter { $0.isPromoted && $0.strategy == .shadow }.map { outcome in
+            Diagnostic(
+                .note, code: "previous_version",
+                "\(Escape.shown(outcome.name)): the version before this one is kept, and its events with it",
+                hint:
+                    "ego projection rollback \(Escape.shellWord(outcome.name)) takes it again, forget --previous deletes it"
+            )
+        }
         return CommandOutput(
             fields: [.init("dry_run", .bool(isDryRun))], records: RecordList("projections", columns: columns, records)
         ) {
             CommandOutput.Completion(
-                changed: !isDryRun, exitCode: left.isEmpty || isDryRun ? .ok : .partial, diagnostics: diagnostics)
+                changed: !isDryRun, exitCode: left.isEmpty || isDryRun ? .ok : .partial,
+                diagnostics: diagnostics + kept)
         }
     }
 }

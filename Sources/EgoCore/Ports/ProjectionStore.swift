@@ -37,6 +37,8 @@ public struct ProjectionRecord: Sendable, Hashable {
     public var previousVersion: Int?
     /// The tables of each version of the read model that are in the store's own database; none when it lives elsewhere.
     public var tables: [Int: [ReadModelTable]]
+    /// The job of the rebuild that is making ``shadowVersion``, or for which the projection waits.
+    public var rebuildJob: String?
     /// Grows with each change of the record; a change that was made from an older one is refused.
     public var revision: UInt64
 
@@ -62,7 +64,7 @@ public struct ProjectionRecord: Sendable, Hashable {
     /// The name of the lease of whoever runs the projection.
     public static func lease(of projection: String) -> String { "projection/\(projection)" }
 
-    /// A version that was never used.
+    /// A version that is not in use.
     public var nextVersion: Int { max(activeVersion, shadowVersion ?? 0, previousVersion ?? 0) + 1 }
 }
 
@@ -188,8 +190,18 @@ extension DeadLetter {
         let type = (try? AnyPayload(serialized: event.payload))?.typeName ?? ""
         self.init(
             projection: projection, version: version, offset: event.offset, shard: event.shard,
-            persistenceID: event.persistenceID, sequenceNumber: event.sequenceNumber, type: type, error: error,
+            persistenceID: event.persistenceID, sequenceNumber: event.sequenceNumber, type: ErrorText.kept(type),
+            error: ErrorText.kept(error),
             attempts: attempts, failedAt: failedAt)
+    }
+}
+
+/// The text of an error as it is kept.
+package enum ErrorText {
+    /// Without what PostgreSQL takes for no text, and no longer than somebody reads.
+    package static func kept(_ text: String) -> String {
+        let clean = text.utf8.contains(0) ? text.replacing("\0", with: "\u{FFFD}") : text
+        return clean.utf8.count <= 4_000 ? clean : String(clean.prefix(2_000)) + "..."
     }
 }
 

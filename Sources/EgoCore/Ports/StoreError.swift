@@ -99,6 +99,9 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
                 : "event \(number) of \(event.persistenceID.rawValue) does not follow its last one, \(last)")
     }
 
+    /// Whether it is no fault of what was written: a circumstance, or a missing permission.
+    package var isAboutStore: Bool { isCircumstance || code == .permission }
+
     /// The error of a projection's record that is not the stored one any more.
     package static func changedMeanwhile(_ record: ProjectionRecord) -> StoreError {
         StoreError(.conflict, "projection \(record.name) was changed by somebody else meanwhile")
@@ -106,7 +109,7 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
 
     /// The error of a read model's change.
     package static func ofReadModel(_ error: any Error) -> StoreError {
-        if let error = error as? StoreError, error.isCircumstance { return error }
+        if let error = error as? StoreError, error.isAboutStore { return error }
         return StoreError(.invalid, "the read model's change failed: \(error)", cause: error)
     }
 }

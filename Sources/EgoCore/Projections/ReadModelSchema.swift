@@ -10,23 +10,22 @@ package struct ReadModelSchema: Sendable {
         self.tables = tables
     }
 
-    /// Makes the tables that are missing.
+    /// Makes the tables of a version. A table of that name that is there already is somebody else's.
     ///
-    /// - Parameter isActive: whether the views show this version.
-    package func prepare(_ version: Int, in transaction: any ReadModelTransaction, isActive: Bool) throws {
+    /// - Parameter isActive: whether the views show this version; they are made then.
+    package func make(_ version: Int, in transaction: any ReadModelTransaction, isActive: Bool) throws {
         if transaction.dialect == .none { return }
         for table in tables {
             if let problem = table.nameProblem {
                 throw ReadModelStatement.Problem(description: "table \(table.name): \(problem)")
             }
             let name = table.name(ofVersion: version)
-            _ = try transaction.change("CREATE TABLE IF NOT EXISTS \(name) (\(table.columns))", [])
+            _ = try transaction.change("CREATE TABLE \(name) (\(table.columns))", [])
             for (number, columns) in table.indexes.enumerated() {
-                _ = try transaction.change(
-                    "CREATE INDEX IF NOT EXISTS \(name)_\(number + 1) ON \(name) (\(columns))", [])
+                _ = try transaction.change("CREATE INDEX \(name)_\(number + 1) ON \(name) (\(columns))", [])
             }
+            if isActive { _ = try transaction.change("CREATE VIEW \(table.name) AS SELECT * FROM \(name)", []) }
         }
-        if isActive { try show(version, in: transaction) }
     }
 
     /// Lets the views show a version, instead of one that may have other tables.
@@ -47,6 +46,8 @@ package struct ReadModelSchema: Sendable {
                 _ = try transaction.change("DROP VIEW IF EXISTS \(table.name)", [])
                 _ = try transaction.change("CREATE VIEW \(table.name) AS \(select)", [])
             case .postgres:
+                // Who reads for long is not waited for: all others would wait behind this.
+                _ = try transaction.change("SET LOCAL lock_timeout = '3s'", [])
                 // Replaced, not dropped: privileges and other views that are built on it stay. Where the columns are not
                 // the same that cannot be.
                 let isSame = try transaction.query(
@@ -55,6 +56,7 @@ package struct ReadModelSchema: Sendable {
                         SELECT 1 FROM pg_attribute o LEFT JOIN pg_attribute n
                             ON n.attrelid = to_regclass('\(table.name(ofVersion: version))') AND n.attnum = o.attnum
                                 AND n.attname = o.attname AND n.atttypid = o.atttypid
+                                AND n.atttypmod = o.atttypmod AND n.attcollation = o.attcollation
                         WHERE o.attrelid = to_regclass('\(table.name)') AND o.attnum > 0 AND n.attname IS NULL)
                     """, [])
                 if isSame.first?.first != .bool(true) {

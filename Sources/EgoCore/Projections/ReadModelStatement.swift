@@ -113,8 +113,10 @@ public struct ReadModelStatement: Sendable, Hashable {
                     (firstWord, isAtStart) = (word, false)
                     return .plain(bytes[start..<index])
                 }
-                let isBlank = [UInt8(ascii: " "), UInt8(ascii: "\t"), UInt8(ascii: "\n"), UInt8(ascii: "\r"), UInt8(ascii: ";")]
-                    .contains(bytes[index])
+                let isBlank = [
+                    UInt8(ascii: " "), UInt8(ascii: "\t"), UInt8(ascii: "\n"), UInt8(ascii: "\r"), UInt8(ascii: ";"),
+                ]
+                .contains(bytes[index])
                 let isComment = [UInt8(ascii: "-"), UInt8(ascii: "/")].contains(bytes[index]) && byte(1) != nil
                 isAtStart = isBlank || isComment
             }

@@ -5,9 +5,13 @@ struct ProjectionDetails: Sendable, Hashable {
     /// See ``ProjectionRecord/tables``.
     var tables: [Int: [ReadModelTable]] = [:]
 
+    /// See ``ProjectionRecord/rebuildJob``.
+    var rebuildJob: String?
+
     /// The details of a record.
     init(_ record: ProjectionRecord) {
         failure = record.failure
+        rebuildJob = record.rebuildJob
         tables = record.tables
     }
 
@@ -22,7 +26,9 @@ struct ProjectionDetails: Sendable, Hashable {
                 case 1: failure = try Self.failure(part)
                 case 2:
                     let (version, table) = try Self.table(part)
-                    tables[version, default: []].append(table)
+                    // A name that was not checked would be run as SQL.
+                    if table.nameProblem == nil { tables[version, default: []].append(table) }
+                case 3: rebuildJob = try bytes.string(range)
                 default: break
                 }
             }
@@ -36,6 +42,7 @@ struct ProjectionDetails: Sendable, Hashable {
         for (version, own) in tables.sorted(by: { $0.key < $1.key }) {
             for table in own { writer.data(Self.encoded(table, version), field: 2) }
         }
+        if let rebuildJob { writer.string(rebuildJob, field: 3) }
         return writer.bytes
     }
 
@@ -114,5 +121,6 @@ extension ProjectionRecord {
         guard let details = try? ProjectionDetails(encoded: details) else { return }
         failure = details.failure
         tables = details.tables
+        rebuildJob = details.rebuildJob
     }
 }

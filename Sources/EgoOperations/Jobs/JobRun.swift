@@ -161,6 +161,20 @@ public actor JobRun<Checkpoint: Codable & Sendable> {
         return error
     }
 
+    /// Renews the lease until the task is cancelled or the lease is lost, which the next commit finds out.
+    private func keepLease() async {
+        while !isOver {
+            do {
+                try await time.sleep(for: Self.leaseTime / 4)
+                try await renew()
+            } catch let error as StoreError where error.code != .fenced {
+                continue
+            } catch {
+                return
+            }
+        }
+    }
+
     private func renew() async throws {
         let now = time.now()
         if lease.expiresAt.duration(since: now) > Self.leaseTime * 2 / 3 { return }
@@ -181,6 +195,9 @@ extension JobRun {
         from start: @Sendable () async throws -> Checkpoint, _ body: (JobRun) async throws -> Value
     ) async throws -> Value {
         let run = try await begin(specification, on: store, by: person, time: time, from: start)
+        // A page may take longer than the lease.
+        let keeper = Task { await run.keepLease() }
+        defer { keeper.cancel() }
         do { return try await body(run) } catch { throw await run.stop(after: error) }
     }
 }

@@ -104,7 +104,7 @@ public struct DeadLetters: Sendable {
                     with: ReadModelPage(model, version: letter.version).work([event][...], failed))
                 return .processed
             } catch {
-                if error.isCircumstance { throw error }
+                if error.isAboutStore { throw error }
                 message = failed.text ?? "\(error)"
             }
         case .external(let handler):
@@ -131,13 +131,32 @@ public struct DeadLetters: Sendable {
         return .failed(message)
     }
 
-    /// Deletes a dead letter: its event will not be processed.
-    public func discard(_ letter: DeadLetter) async throws {
-        _ = try await store.commit(
-            [
-                .deleteDeadLetter(of: letter.projection, version: letter.version, at: letter.offset),
-                try entry("dead-letter-discard", letter, "discarded"),
-            ], under: nil)
+    /// Deletes dead letters: their events will not be processed.
+    ///
+    /// - Throws: `StoreError` with code `leaseHeld` when somebody else is at them.
+    public func discard(_ letters: [DeadLetter]) async throws {
+        guard let first = letters.first else { return }
+        let lease = try await JobLeases(store: store, person: person, time: time)
+            .acquire("dead-letters/\(first.projection)", for: .seconds(30))
+        do {
+            var rest = letters[...]
+            while !rest.isEmpty {
+                let page = rest.prefix(500)
+                rest = rest.dropFirst(page.count)
+                let changes = try page.flatMap { letter in
+                    [
+                        OperatorChange.deleteDeadLetter(
+                            of: letter.projection, version: letter.version, at: letter.offset),
+                        try entry("dead-letter-discard", letter, "discarded"),
+                    ]
+                }
+                _ = try await store.commit(changes, under: lease)
+            }
+        } catch {
+            await JobLeases.release(lease, on: store)
+            throw error
+        }
+        await JobLeases.release(lease, on: store)
     }
 
     private func entry(_ action: String, _ letter: DeadLetter, _ outcome: String) throws -> OperatorChange {

@@ -8,25 +8,21 @@ struct JournalWalk {
     /// where there are not so many.
     func offset(_ count: Int, from base: Offset) async throws -> Offset {
         if count >= 0 { return try await forward(count, from: base) }
-        var before = 0
-        var ring: [Offset] = []
-        // The last -count places before the base, in a ring.
-        let size = -count
-        var next = Offset.start
-        while next < base {
-            try Task.checkCancellation()
-            let page = try await store.journal(after: next, shard: nil, limit: .standard)
-            for event in page.events where event.offset <= base {
-                if ring.count < size { ring.append(event.offset) } else { ring[before % size] = event.offset }
-                before += 1
-            }
-            if page.reachedHead { break }
+        // Readers go forward only: the events before it are counted, and then walked along.
+        let before = try await self.count(from: .start, through: base)
+        return try await forward(max(0, before + count), from: .start)
+    }
+
+    /// How many events there are after one place, up to and including another.
+    func count(from start: Offset, through end: Offset) async throws -> Int {
+        var (count, next, isDone) = (0, start, start >= end)
+        while !isDone {
+            let page = try await page(after: next, rows: PageLimit.standard.rows)
+            count += page.events.count { $0.offset <= end }
             next = page.next
+            isDone = next >= end || page.reachedHead
         }
-        if before < size { return .start }
-        // The oldest of the ring is the first event to process again.
-        let first = ring[before % size]
-        return Offset(transactionID: first.transactionID, position: Position(first.position.rawValue - 1))
+        return count
     }
 
     private func forward(_ count: Int, from base: Offset) async throws -> Offset {

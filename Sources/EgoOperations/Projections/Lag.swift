@@ -22,11 +22,14 @@ public struct Lag: Sendable {
         let metadata = try await store.metadata()
         let leases = try await store.leases()
         var found: [ProjectionLag] = []
+        // A database that was not adopted has no projections of ours.
+        let declared = metadata.schemaVersion == 0 ? [] : declared
+        let total = try await total(metadata)
         let records = try await store.projections()
         let known = Set(records.map(\.name))
         for record in records + declared.filter({ !known.contains($0) }).map(ProjectionRecord.init(name:))
         where names.isEmpty || names.contains(record.name) {
-            found.append(try await measure(record, leases, metadata))
+            found.append(try await measure(record, leases, metadata, total))
         }
         let foreign = try await store.timestampOffsets()
         for (name, offsets) in Dictionary(grouping: foreign, by: \.projection)
@@ -39,24 +42,22 @@ public struct Lag: Sendable {
         return found.sorted { ($0.name, $0.engine.rawValue) < ($1.name, $1.engine.rawValue) }
     }
 
+    private func total(_ metadata: StoreMetadata) async throws -> Int {
+        if metadata.schemaVersion == 0 { return 0 }
+        let shards = (0..<UInt64(metadata.shardCount)).map { Shard($0) }
+        return try await store.backlog(after: Dictionary(uniqueKeysWithValues: shards.map { ($0, .start) }))
+            .reduce(0) { $0 + $1.events }
+    }
+
     private func measure(
-        _ record: ProjectionRecord, _ leases: [Lease], _ metadata: StoreMetadata
+        _ record: ProjectionRecord, _ leases: [Lease], _ metadata: StoreMetadata, _ total: Int
     ) async throws -> ProjectionLag {
         let offsets = try await store.offsets(of: record.name, version: record.activeVersion)
         let committed = Dictionary(uniqueKeysWithValues: offsets.map { ($0.shard, $0) })
         // A projection that never ran has all of every shard before it.
         let shards = Set(offsets.map(\.shard)).union((0..<UInt64(metadata.shardCount)).map { Shard($0) })
-        // A database that was not adopted has no projections of ours, nor an order to count by.
-        let backlogs =
-            metadata.schemaVersion == 0
-            ? shards.sorted().map { ShardBacklog(shard: $0, events: 0, head: nil, headTimestamp: nil) }
-            : try await store.backlog(
-                after: Dictionary(uniqueKeysWithValues: shards.map { ($0, committed[$0]?.offset ?? .start) }))
-        let total =
-            metadata.schemaVersion == 0
-            ? 0
-            : try await store.backlog(after: Dictionary(uniqueKeysWithValues: shards.map { ($0, .start) }))
-                .reduce(0) { $0 + $1.events }
+        let backlogs = try await store.backlog(
+            after: Dictionary(uniqueKeysWithValues: shards.map { ($0, committed[$0]?.offset ?? .start) }))
         let head = try await store.head()
         let lease = leases.first { $0.name == ProjectionRecord.lease(of: record.name) }
         let state: ProjectionState =
@@ -181,10 +182,11 @@ public struct ProjectionLag: Sendable, Hashable {
             var state = ProjectionState.unknown
             var lag: Duration?
             if let stored = offset.stored {
-                if let head = offset.storedHead, !Timestamp.areOfOneUnit(stored, head) {
+                // eGo for Go compares the numbers, whatever their unit.
+                if let head = offset.storedHead, stored > head {
+                    state = .aheadOfHead
+                } else if let head = offset.storedHead, !Timestamp.areOfOneUnit(stored, head) {
                     state = .unknown
-                } else if stored > offset.storedHead ?? .min {
-                    state = offset.storedHead == nil ? .unknown : .aheadOfHead
                 } else if offset.eventsBehind == 0 {
                     lag = .zero
                 } else if let head = offset.head, let moment = offset.moment {

@@ -90,6 +90,7 @@ public struct ProjectionControl: Sendable {
         /// What becomes of each shard, ascending.
         public var moves: [Move]
         fileprivate var offsets: [CommittedOffset]
+        fileprivate var version: Int
     }
 
     /// Looks at what a reset would do; changes nothing.
@@ -131,7 +132,7 @@ public struct ProjectionControl: Sendable {
                 counts: [
                     "shards": moves.count, "again": max(0, after - behind), "passed_over": max(0, behind - after),
                 ], samples: [], guards: [], digest: digest.finalized()),
-            moves: moves, offsets: wanted)
+            moves: moves, offsets: wanted, version: record.activeVersion)
     }
 
     /// Carries a reset out.
@@ -141,11 +142,14 @@ public struct ProjectionControl: Sendable {
             name, "projection-reset", arguments: ["to": planned.moves.first?.to.description ?? ""]
         ) { record in
             try await refuseRebuilding(record)
+            if record.activeVersion != planned.version {
+                throw OperationError(
+                    .refused, "another version of the read model is in use by now", hint: "nothing was changed")
+            }
             record.failure = nil
             return [
                 .advance(
-                    ProjectionAdvance(
-                        projection: name, version: record.activeVersion, offsets: planned.offsets))
+                    ProjectionAdvance(projection: name, version: planned.version, offsets: planned.offsets))
             ]
         }
     }
@@ -314,6 +318,12 @@ public struct ProjectionControl: Sendable {
     public func forget(_ name: String, isDryRun: Bool = false) async throws -> Bool {
         let record = try await record(name)
         if record.revision == 0 { return false }
+        if try await Rebuild.isUnderWay(record, on: store) {
+            throw OperationError(
+                .refused, "projection \(name) is being rebuilt",
+                hint: "nothing was changed; ego jobs shows the rebuild, which has to be brought to its end, or given up"
+            )
+        }
         let lease = ProjectionRecord.lease(of: name)
         let now = time.now()
         if let holder = try await store.leases().first(where: { $0.name == lease && $0.expiresAt > now }),
@@ -339,7 +349,7 @@ public struct ProjectionControl: Sendable {
 
     /// A projection waits for a rebuild in place, unless that was given up.
     private func refuseRebuilding(_ record: ProjectionRecord) async throws {
-        if record.mode == .rebuilding, try await Rebuild.isUnderWay(record.name, on: store) {
+        if record.mode == .rebuilding, try await Rebuild.isUnderWay(record, on: store) {
             throw OperationError(
                 .refused, "projection \(record.name) is being rebuilt in place",
                 hint: "nothing was changed; ego jobs shows the rebuild, which has to be brought to its end, or given up"

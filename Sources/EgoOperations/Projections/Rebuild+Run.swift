@@ -13,9 +13,8 @@ extension Rebuild {
 
         func run(_ report: @Sendable (Int, Int) -> Void) async throws -> [Outcome] {
             var state = await job.checkpoint
-            if !state.isFenced { try await fence(&state) }
+            if state.isFenced { try await checkOwnership(state) } else { try await fence(&state) }
             if !state.isPrepared { try await prepare(&state) }
-            for outcome in state.outcomes { try checkShadow(try await store.projection(outcome.name), outcome) }
             let end = try await replay(&state, report)
             try await verify(state, through: end)
             try await promote(&state)
@@ -31,21 +30,40 @@ extension Rebuild {
 
         // MARK: Empty read models
 
-        /// Stops the runners of projections that are rebuilt in place, before anything is emptied.
+        /// Takes the projections into this job's hands, and stops the runners of those that are rebuilt in place before
+        /// anything is emptied.
         private func fence(_ state: inout Progress) async throws {
             var (leases, records): ([OperatorChange], [OperatorChange]) = ([], [])
-            for outcome in state.outcomes where outcome.strategy == .inPlace {
-                var record = try await store.projection(outcome.name) ?? ProjectionRecord(name: outcome.name)
-                // One that an earlier rebuild has left so is not to wait for ever.
+            for index in state.outcomes.indices {
+                let name = state.outcomes[index].name
+                var record = try await store.projection(name) ?? ProjectionRecord(name: name)
+                record.rebuildJob = job.id
+                // A rebuild that this one overtakes may have left it waiting: it is not to wait for ever.
                 let mode = record.mode == .rebuilding ? ProjectionRecord.Mode.running : record.mode
-                state.modes[outcome.name] = mode.rawValue
-                record.mode = .rebuilding
-                record.failure = nil
-                leases.append(.breakLease(ProjectionRecord.lease(of: outcome.name)))
+                record.mode = mode
+                // The job may have been begun long ago.
+                switch state.outcomes[index].strategy {
+                case .shadow: state.outcomes[index].version = record.nextVersion
+                case .inPlace:
+                    state.outcomes[index].version = record.activeVersion
+                    state.modes[name] = mode.rawValue
+                    record.mode = .rebuilding
+                    record.failure = nil
+                }
+                leases.append(.breakLease(ProjectionRecord.lease(of: name)))
                 records.append(.saveProjection(record))
             }
             state.isFenced = true
             _ = try await job.commit(leases + records, checkpoint: state)
+        }
+
+        /// Refuses to go on with projections that another rebuild has taken over.
+        private func checkOwnership(_ state: Progress) async throws {
+            for outcome in state.outcomes where try await store.projection(outcome.name)?.rebuildJob != job.id {
+                throw OperationError(
+                    .refused, "another rebuild has overtaken this one of projection \(outcome.name)",
+                    hint: "nothing was changed; ego jobs discard \(job.id) gives this one up")
+            }
         }
 
         private func prepare(_ state: inout Progress) async throws {
@@ -56,6 +74,7 @@ extension Rebuild {
             var works: [@Sendable (any ReadModelTransaction) throws -> Void] = []
             for outcome in state.outcomes {
                 let projection = try projection(outcome.name)
+                try await ReadModelOwnership.check(projection, in: store)
                 if outcome.strategy == .inPlace, options.from == nil,
                     case .external(let handler as any ClearableProjectionHandler) = projection.handler
                 {
@@ -74,22 +93,19 @@ extension Rebuild {
                     }
                     record.shadowVersion = version
                     record.tables[version] = projection.tables
-                    works.append { transaction in
-                        try schema.drop(version, in: transaction)
-                        try schema.prepare(version, in: transaction, isActive: false)
-                    }
+                    works.append { try schema.make(version, in: $0, isActive: false) }
                 } else {
                     let old = record.schema(of: version)
                     let isEmptied = options.from == nil
                     if isEmptied { changes.append(.forgetVersion(version, ofProjection: outcome.name)) }
-                    if isEmptied || record.tables[version] == nil { record.tables[version] = projection.tables }
-                    let tables = record.schema(of: version)
-                    works.append { transaction in
-                        if isEmptied {
+                    let isMade = record.tables[version] != nil && !isEmptied
+                    if !isMade {
+                        record.tables[version] = projection.tables
+                        works.append { transaction in
                             try old.hide(in: transaction)
                             try old.drop(version, in: transaction)
+                            try schema.make(version, in: transaction, isActive: true)
                         }
-                        try tables.prepare(version, in: transaction, isActive: true)
                     }
                 }
                 changes.append(.saveProjection(record))
@@ -139,11 +155,14 @@ extension Rebuild {
 
         /// Compares what was handed out with what the journal holds. Events that were deleted meanwhile are no loss.
         private func verify(_ state: Progress, through end: Offset) async throws {
-            let before = try await eventCount(after: Offset(state.start) ?? .start)
+            let start = Offset(state.start) ?? .start
+            let before = try await eventCount(after: start)
             let after = try await eventCount(after: end)
             for outcome in state.outcomes {
                 let handled = outcome.events + outcome.erased + outcome.deadLetters + outcome.skipped
-                if handled < before - after {
+                if handled >= before - after { continue }
+                // Other software may have deleted events behind the back of what is counted by.
+                if handled < (try await JournalWalk(store: store).count(from: start, through: end)) {
                     throw OperationError(
                         .failed, "projection \(outcome.name) was given \(handled) events of \(before - after)",
                         hint: "the read model in use is as it was; ego jobs discard gives this rebuild up")
@@ -185,7 +204,7 @@ extension Rebuild {
                     state = next
                     (first, last) = (last, events.endIndex)
                 } catch let error as StoreError {
-                    if error.isCircumstance || part.isEmpty { throw error }
+                    if error.isAboutStore || part.isEmpty { throw error }
                     let found = works.lazy.compactMap { model in
                         model.failed.index(of: error).map { (model, model.indices[$0]) }
                     }.first
@@ -297,16 +316,8 @@ extension Rebuild {
 
         // MARK: The new read models take their places
 
-        /// Refuses to go on with a shadow that another rebuild has taken away.
-        private func checkShadow(_ record: ProjectionRecord?, _ outcome: Outcome) throws(OperationError) {
-            if outcome.strategy == .shadow, record?.shadowVersion != outcome.version {
-                throw OperationError(
-                    .refused, "another rebuild has overtaken this one of projection \(outcome.name)",
-                    hint: "nothing was changed; ego jobs discard gives this one up")
-            }
-        }
-
         private func promote(_ state: inout Progress) async throws {
+            try await checkOwnership(state)
             var done = state
             var changes: [OperatorChange] = []
             var works: [@Sendable (any ReadModelTransaction) throws -> Void] = []
@@ -317,7 +328,6 @@ extension Rebuild {
                 }
                 switch outcome.strategy {
                 case .shadow:
-                    try checkShadow(record, outcome)
                     changes.insert(.breakLease(ProjectionRecord.lease(of: outcome.name)), at: 0)
                     let (schema, old) = (record.schema(of: outcome.version), record.schema(of: record.activeVersion))
                     // One that never ran has nothing to go back to.
@@ -340,6 +350,7 @@ extension Rebuild {
                     changes.insert(.breakLease(ProjectionRecord.lease(of: outcome.name)), at: 0)
                     record.mode = state.modes[outcome.name].flatMap(ProjectionRecord.Mode.init) ?? .running
                 }
+                record.rebuildJob = nil
                 changes.append(.saveProjection(record))
                 done.outcomes[index].isVerified = true
                 done.outcomes[index].isPromoted = true

@@ -63,7 +63,7 @@ public struct Rebuild: Sendable {
         public var skipped = 0
         /// The version of the read model that was filled.
         public var version: Int
-        /// Whether every event up to the end was counted, and the tables are there.
+        /// Whether every event up to the end was handed out.
         public var isVerified = false
         /// Whether the new read model is in use.
         public var isPromoted = false
@@ -112,19 +112,14 @@ public struct Rebuild: Sendable {
         return strategy
     }
 
-    /// The name of the job.
+    /// The kind of the job.
     static let jobKind = "rebuild"
+    private static let lease = "rebuild"
 
-    private static func names(of job: Job) -> [String] {
-        guard let progress: Progress = try? JobText.decode(job.checkpoint) else { return [] }
-        return progress.outcomes.map(\.name)
-    }
-
-    /// Whether a rebuild of the projection was begun, and can go on.
-    static func isUnderWay(_ projection: String, on store: any Store) async throws -> Bool {
-        try await store.jobs().contains { job in
-            job.kind == jobKind && job.state.isUnfinished && names(of: job).contains(projection)
-        }
+    /// Whether a rebuild has the projection in its hands, and can go on.
+    static func isUnderWay(_ record: ProjectionRecord, on store: any Store) async throws -> Bool {
+        guard let id = record.rebuildJob else { return false }
+        return try await store.job(id)?.state.isUnfinished ?? false
     }
 
     /// What takes back what a rebuild that is given up has begun: shadows go, projections that wait for it go on.
@@ -132,11 +127,14 @@ public struct Rebuild: Sendable {
         of job: Job, on store: any Store
     ) async throws -> (changes: [OperatorChange], work: ReadModelWork?) {
         if job.kind != jobKind { return ([], nil) }
-        var (leases, changes): ([OperatorChange], [OperatorChange]) = ([], [])
+        // A run of it that is still at work stops at its next page.
+        var leases: [OperatorChange] = [.breakLease(lease)]
+        var changes: [OperatorChange] = []
         var works: [ReadModelWork] = []
-        for name in names(of: job) {
-            guard var record = try await store.projection(name) else { continue }
-            if record.shadowVersion == nil, record.mode != .rebuilding { continue }
+        // What another rebuild has taken over is not touched.
+        for var record in try await store.projections() where record.rebuildJob == job.id {
+            let name = record.name
+            record.rebuildJob = nil
             if let shadow = record.shadowVersion {
                 let schema = record.schema(of: shadow)
                 changes.append(.forgetVersion(shadow, ofProjection: name))
@@ -196,7 +194,7 @@ public struct Rebuild: Sendable {
             arguments: [
                 "projections": names.joined(separator: ", "), "strategy": options.strategy?.rawValue ?? "",
                 "from": options.from?.description ?? "", "on_error": options.onError.rawValue,
-            ], lease: "rebuild", command: command)
+            ], lease: Self.lease, command: command)
         let (store, time) = (store, time)
         let chosen = strategies
         return try await JobRun<Progress>.run(

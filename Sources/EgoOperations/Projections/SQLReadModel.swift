@@ -6,7 +6,8 @@ public import ProtobufReflection
 ///
 /// `:account_balance` is a field, `:owner.name` a field of a message in it; `:@id`, `:@sequence_number`, `:@position`,
 /// `:@timestamp` (nanoseconds since the Unix epoch), `:@shard` and `:@type` are what the event is. Values are bound.
-/// Events of erased entities, and types without statements, are passed over.
+/// Types without statements are passed over. At an event of an erased entity its rows are deleted, where a table says by
+/// which column.
 public struct SQLReadModel: ReadModel {
     public let tables: [ReadModelTable]
     private let statements: [String: (type: MessageDescriptor, all: [ReadModelStatement])]
@@ -23,6 +24,9 @@ public struct SQLReadModel: ReadModel {
         for table in tables {
             if let problem = table.nameProblem {
                 throw SQLReadModelError("table \(table.name): \(problem)")
+            }
+            if let column = table.entityColumn, column.wholeMatch(of: /[A-Za-z_][A-Za-z0-9_]*/) == nil {
+                throw SQLReadModelError("table \(table.name): \(column) is no column's name")
             }
         }
         let names = Set(tables.map(\.name))
@@ -72,6 +76,13 @@ public struct SQLReadModel: ReadModel {
     }
 
     public func handle(_ event: ProjectedEvent, in model: ReadModelWriter) throws {
+        if event.content == .erased {
+            for table in tables {
+                guard let column = table.entityColumn else { continue }
+                try model.change(
+                    "DELETE FROM {\(table.name)} WHERE \(column) = :id", ["id": .text(event.persistenceID.rawValue)])
+            }
+        }
         guard let payload = event.payload, let (type, all) = statements[payload.typeName] else { return }
         let message = try DynamicMessage(type, serialized: payload.value)
         for statement in all {

@@ -67,6 +67,7 @@ extension StoreContract {
                 1: [ReadModelTable("balances", columns: "a text", indexes: ["a"], entityColumn: "a")],
                 3: [ReadModelTable("balances", columns: "a text"), ReadModelTable("other", columns: "b text")],
             ]
+            record.rebuildJob = "rebuild-1"
             record.failure = ProjectionFailure(
                 message: "no, \u{1F4A5}", persistenceID: try law.id("a"), sequenceNumber: 7,
                 offset: Offset(transactionID: 3, position: Position(9)), shard: Shard(2), attempts: 4,
