@@ -71,6 +71,15 @@ extension CommandFailure {
         if !causes.isEmpty { detail = causes.map { "\($0)" }.joined(separator: "; ") }
     }
 
+    /// The tables or statements of a projection are not what the database takes.
+    static func readModel(_ error: StoreError) -> CommandFailure {
+        CommandFailure(
+            .config, "read model", error.message,
+            hint:
+                "nothing of this step was kept; look at the tables that the projection declares, and at what is there of their names"
+        )
+    }
+
     /// What to do when a server cannot be reached, by what it said.
     private static func connectionHint(_ error: StoreError) -> String? {
         guard let cause = error.cause as? PostgresError else { return nil }

@@ -18,6 +18,9 @@ struct ProjectionDeclaration: Sendable {
         name = entry.key
         place = "\(path):\(entry.node.place.line)"
         let reader = Reader(path: path)
+        if !(1...255).contains(name.count) {
+            throw reader.failure(entry.node, "a projection's name has 1 to 255 characters", nil)
+        }
         for (key, node) in try reader.table(entry.node, "[projection.\(entry.key)]") {
             switch key {
             case "table":

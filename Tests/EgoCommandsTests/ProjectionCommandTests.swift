@@ -234,12 +234,56 @@ struct ProjectionCommandTests {
         try run("$EGO rebuild totals --strategy in-place --yes", 1)
         #expect(try projection("totals")["mode"] as? String == "rebuilding")
         try run("$EGO projection resume totals", 4)
-        try run("$EGO projection run totals --until-caught-up -q")
+        try run("$EGO projection run totals --until-caught-up -q", 4)
         #expect(try projection("totals")["mode"] as? String == "rebuilding")
         try run(discard)
         #expect(try projection("totals")["mode"] as? String == "running")
         try run("$EGO projection forget totals --yes -q")
         #expect(try rows("SELECT count(*) FROM sqlite_master WHERE name LIKE 'totals%'") == "[(0,)]")
+    }
+
+    @Test("tables and views of others are never dropped, taken over or shared")
+    func othersTables() throws {
+        try declareTotals()
+        for (sql, name) in [
+            ("CREATE TABLE totals_v1 (account TEXT PRIMARY KEY, credits INT)", "totals_v1"),
+            ("CREATE VIEW totals AS SELECT 1 AS a", "totals"), ("CREATE TABLE totals (a)", "totals"),
+        ] {
+            try run("python3 -c \"import sqlite3; sqlite3.connect('ego.db').execute('\(sql)')\"")
+            #expect(try run("$EGO projection run totals --until-caught-up", 78).errors.contains("exists"), "\(sql)")
+            let kind = sql.contains("VIEW") ? "VIEW" : "TABLE"
+            try run("python3 -c \"import sqlite3; sqlite3.connect('ego.db').execute('DROP \(kind) \(name)')\"")
+        }
+        try run("$EGO projection run totals --until-caught-up -q")
+        try run("python3 -c \"import sqlite3; sqlite3.connect('ego.db').execute('CREATE TABLE totals_v2 (a)')\"")
+        try run("$EGO rebuild totals", 78)
+        #expect(try rows("SELECT count(*) FROM totals_v2") == "[(0,)]")
+        try run("sed -i 's/projection.totals/projection.other/' .ego.toml")
+        #expect(
+            try run("$EGO projection run other --until-caught-up", 78).errors.contains("belongs to projection totals"))
+    }
+
+    @Test("a look at what there is to process changes nothing, and statements that cannot be are refused")
+    func looks() throws {
+        try declareTotals()
+        let before = folder.snapshot(of: "ego.db")
+        #expect(try run("$EGO projection run --dry-run").output.contains("totals\tnever_run\t60"))
+        for statement in ["COMMIT", "", "-- nothing", "ROLLBACK", "COPY {t} TO STDOUT", "PRAGMA synchronous = OFF"] {
+            try declare(
+                "[projection.p.table.t]\ncolumns = \"a INT\"\n[projection.p.on]\nAccountCreated = \"\(statement)\"")
+            try run("$EGO projection run p --until-caught-up", 78)
+        }
+        #expect(folder.snapshot(of: "ego.db") == before, "byte for byte")
+    }
+
+    @Test("an event that is processed again leaves no dead letter")
+    func again() throws {
+        try declareTotals(refusing: "acc-3")
+        try run("sed -i 's/^\\[projection.totals.on/[projection.totals]\\non_error = \"skip\"\\n&/' .ego.toml")
+        try run("$EGO projection run totals --until-caught-up -q")
+        #expect((try data("dead-letter list totals")["dead_letters"] as? [Any])?.count == 2)
+        try run("$EGO projection reset totals --to start --yes --reason x -q")
+        #expect((try data("dead-letter list totals")["dead_letters"] as? [Any])?.isEmpty == true)
     }
 
     @Test("a projection that stops at an event says so everywhere, until it is passed over or mended")

@@ -27,7 +27,7 @@ struct ReadModelStatementTests {
             "SELECT ':a {t}'", "SELECT \":a {t}\"", "SELECT 1 -- :a {t} 'x", "SELECT /* :a {t} ' */ 1",
             "SELECT 'it''s :a'",
             "SELECT $$ :a {t} ' $$", "SELECT $tag$ :a $$ {t} $tag$", "SELECT '1'::numeric", "SELECT list[1:2]",
-            "SELECT a : b", "", "SELECT $1",
+            "SELECT a : b", "SELECT $1",
         ])
     func left(_ text: String) throws {
         let (sql, values) = try bound(text)
@@ -37,7 +37,8 @@ struct ReadModelStatementTests {
     @Test(
         "that does not end is refused",
         arguments: [
-            "SELECT 'a", "SELECT \"a", "SELECT /* a", "SELECT $x$ a $y$", "SELECT {t", "SELECT {}", "SELECT { t }",
+            "SELECT 'a", "SELECT \"a", "SELECT /* a", "SELECT $x$ a $y$", "SELECT {t", "SELECT {}", "SELECT { t }", "",
+            " ", ";", "-- a", "/* a */ ;",
         ])
     func open(_ text: String) throws {
         #expect(throws: ReadModelStatement.Problem.self) { try ReadModelStatement(text) }

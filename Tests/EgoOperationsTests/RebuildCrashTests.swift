@@ -45,12 +45,12 @@ struct RebuildCrashTests {
 
     private func rebuild(
         _ store: any Store, _ onError: Rebuild.OnError = .fail, name: String? = nil,
-        refuse: (@Sendable (ProjectedEvent) throws -> Void)? = nil
+        strategy: Rebuild.Strategy? = nil, refuse: (@Sendable (ProjectedEvent) throws -> Void)? = nil
     ) async throws -> Rebuild.Outcome {
         let work = Rebuild(store: store, reader: EventReader(), by: operatorForTests, time: SystemTime())
         let outcomes = try await work.run(
             [Projection(name ?? self.name, SeenEvents(refuse: refuse))],
-            Rebuild.Options(onError: onError, page: PageLimit(rows: 20)), command: "rebuild")
+            Rebuild.Options(strategy: strategy, onError: onError, page: PageLimit(rows: 20)), command: "rebuild")
         return try #require(outcomes.first)
     }
 
@@ -379,7 +379,7 @@ struct RebuildCrashTests {
         await store.close()
     }
 
-    @Test("that stopped is refused when another one has taken its place meanwhile, and nothing is handed out")
+    @Test("that stopped is given up when another one takes its place, and the next begins anew")
     func overtaken() async throws {
         let store = try await folder.store("overtaken.db")
         try await append(store, 100)
@@ -387,14 +387,28 @@ struct RebuildCrashTests {
         await #expect(throws: OperationError.self) { try await rebuild(store, refuse: refuse) }
         // What the hint of that error says.
         #expect(try await rebuild(store, .deadLetter, refuse: refuse).isPromoted)
-        let model = try await Model(store)
+        #expect(try await store.jobs().map(\.state).sorted { $0.rawValue < $1.rawValue } == [.discarded, .done])
         let handled = Mutex(0)
-        let error = await #expect(throws: OperationError.self) {
-            try await rebuild(store) { _ in handled.withLock { $0 += 1 } }
-        }
-        #expect(error?.code == .refused, "\(String(describing: error))")
-        #expect(handled.withLock { $0 } == 0)
-        #expect(try await Model(store) == model)
+        let outcome = try await rebuild(store) { _ in handled.withLock { $0 += 1 } }
+        #expect(handled.withLock { $0 } == 100 && outcome.events == 100 && outcome.isPromoted)
+        #expect(try await SeenEvents.problems(of: name, in: store) == [])
+        await store.close()
+    }
+
+    @Test("that is in place does not go on beside the runner once another one has overtaken it")
+    func overtakenInPlace() async throws {
+        let store = try await folder.store("overtaken-in-place.db")
+        try await append(store, 100)
+        let refuse: @Sendable (ProjectedEvent) throws -> Void = { if $0.sequenceNumber == 9 { throw Refused() } }
+        await #expect(throws: OperationError.self) { try await rebuild(store, strategy: .inPlace, refuse: refuse) }
+        #expect(try await self.record(store).mode == .rebuilding)
+        #expect(try await rebuild(store).isPromoted)
+        let record = try await self.record(store)
+        #expect(record.mode == .running && record.rebuildJob == nil)
+        try await append(store, 50)
+        let outcome = try await rebuild(store, strategy: .inPlace)
+        #expect(outcome.events == 150 && outcome.isPromoted)
+        #expect(try await SeenEvents.problems(of: name, in: store) == [])
         await store.close()
     }
 

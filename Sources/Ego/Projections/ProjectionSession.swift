@@ -112,8 +112,16 @@ final class ProjectionSession: Sendable {
         case .beginning: .start
         case .end: try await store.head()
         case .time(let moment): try await store.offset(before: moment)
-        case .after(let offset): offset
+        case .after(let offset): try await reached(offset)
         }
+    }
+
+    /// A projection past the journal's end would miss what comes until then.
+    private func reached(_ offset: Offset) async throws(StoreError) -> Offset {
+        let head = try await store.head()
+        if offset <= head { return offset }
+        throw StoreError(
+            .invalid, "projection \(projection.name) would start at \(offset), the journal ends at \(head)")
     }
 
     private func save(_ record: ProjectionRecord) async throws(StoreError) {

@@ -100,7 +100,7 @@ extension Command where Context == CommandContext {
             examples: [Example("projection run balances --until-caught-up", "process what there is, and end")],
             exitCodes: [.failure] + changing + [.interrupted]
         ) { options, context in
-            try await context.writing { store in
+            try await context.withStore(readOnly: context.global.isDryRun) { store in
                 let catalog = ProjectionCatalog(context)
                 let names = options.names.isEmpty ? catalog.names : options.names
                 if names.isEmpty {
@@ -112,9 +112,31 @@ extension Command where Context == CommandContext {
                 for name in names where !projections.contains(where: { $0.name == name }) {
                     projections.append(try await catalog.projection(name, in: store))
                 }
-                return try await run(projections, untilCaughtUp: options.isUntilCaughtUp, store, context)
+                if context.global.isDryRun { return try await preview(projections, store, context) }
+                do {
+                    return try await run(projections, untilCaughtUp: options.isUntilCaughtUp, store, context)
+                } catch let error as StoreError where error.code == .invalid {
+                    throw CommandFailure.readModel(error)
+                }
             }
         }
+    }
+
+    /// What there is to process.
+    private static func preview(
+        _ projections: [Projection], _ store: any Store, _ context: CommandContext
+    ) async throws -> CommandOutput {
+        let names = projections.map(\.name)
+        let lags = try await Lag(of: store, declared: names, time: context.time).measure(names)
+        let records = lags.filter { $0.engine == .ego }.map { lag in
+            OutputValue.object([
+                .init("name", .text(lag.name)), .init("state", .text(lag.state.rawValue)),
+                .init("events", .number(lag.eventsBehind)), .init("error", .optional(lag.failure?.message)),
+            ])
+        }
+        return CommandOutput(
+            fields: [.init("dry_run", .bool(true))],
+            records: RecordList("projections", columns: ProjectionView.runColumns, records))
     }
 
     private static func run(
@@ -182,19 +204,22 @@ extension Command where Context == CommandContext {
                     .error, code: "failed",
                     "\(Escape.shown(projection.name)) has stopped at event \(failure.sequenceNumber) of \(Escape.shown(failure.persistenceID.rawValue)): \(Escape.shown(failure.message))",
                     hint:
-                        "mend the handler and run it again, or ego projection skip \(Escape.shellWord(projection.name))"
+                        "mend the handler, or name --keys where the payload is encrypted, and run it again; ego projection skip passes the event over"
                 )
             case .paused:
                 Diagnostic(
                     .warning, code: "paused", "\(Escape.shown(projection.name)) is paused",
-                    hint: "ego projection resume \(Escape.shellWord(projection.name)) lets it go on")
+                    hint:
+                        "ego projection show \(Escape.shellWord(projection.name)) tells whether an operator or a rebuild holds it"
+                )
             default: nil
             }
         }
         let hasFailed = ends.values.contains { if case .failed = $0 { true } else { false } }
+        let code: ExitCode = hasFailed ? .failure : ends.values.contains(.paused) ? .refused : .ok
         return CommandOutput(records: RecordList("projections", columns: ProjectionView.runColumns, records)) {
             CommandOutput.Completion(
-                changed: !done.isEmpty, exitCode: hasFailed ? .failure : .ok, diagnostics: diagnostics)
+                changed: !done.isEmpty, exitCode: code, diagnostics: diagnostics)
         }
     }
 
@@ -417,6 +442,11 @@ extension Command where Context == CommandContext {
                 defer { progress.finish() }
                 let control = control(store, context)
                 for name in options.names {
+                    let record = try await control.record(name)
+                    if record.mode != .running {
+                        context.note(
+                            "\(Escape.shown(name)) is \(record.mode.rawValue); it will not come nearer until that ends")
+                    }
                     let most = Mutex(0)
                     try await control.waitUntilCaughtUp(name) { behind in
                         let total = most.withLock { most in

@@ -70,7 +70,11 @@ extension Command where Context == CommandContext {
             }
             let isDryRun = context.global.isDryRun
             return try await context.withStore(readOnly: isDryRun) { store in
-                try await rebuild(options, store, context)
+                do { return try await rebuild(options, store, context) } catch let error as StoreError
+                    where error.code == .invalid
+                {
+                    throw CommandFailure.readModel(error)
+                }
             }
         }
     }

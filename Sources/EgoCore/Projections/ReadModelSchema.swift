@@ -67,6 +67,18 @@ package struct ReadModelSchema: Sendable {
         }
     }
 
+    /// Empties the tables of a version; what others have built on them stays.
+    package func empty(_ version: Int, in transaction: any ReadModelTransaction) throws {
+        for table in tables {
+            let name = table.name(ofVersion: version)
+            switch transaction.dialect {
+            case .none: break
+            case .sqlite: _ = try transaction.change("DELETE FROM \(name)", [])
+            case .postgres: _ = try transaction.change("TRUNCATE \(name)", [])
+            }
+        }
+    }
+
     /// Drops the tables of a version that no view shows.
     package func drop(_ version: Int, in transaction: any ReadModelTransaction) throws {
         if transaction.dialect == .none { return }

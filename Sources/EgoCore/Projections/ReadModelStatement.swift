@@ -49,6 +49,7 @@ public struct ReadModelStatement: Sendable, Hashable {
             }
         }
         flush()
+        if scanner.isAtStart { throw Problem(description: "the statement is empty") }
         if Self.foreign.contains(scanner.firstWord.uppercased()) {
             throw Problem(description: "\(scanner.firstWord.uppercased()) has no place in a read model's transaction")
         }
@@ -100,7 +101,7 @@ public struct ReadModelStatement: Sendable, Hashable {
         private var index = 0
         /// The statement's first word; empty where it begins with something else.
         private(set) var firstWord = ""
-        private var isAtStart = true
+        private(set) var isAtStart = true
 
         init(_ bytes: [UInt8]) { self.bytes = bytes }
 

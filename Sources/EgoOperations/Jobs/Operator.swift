@@ -42,7 +42,22 @@ public struct Operator: Sendable, Hashable {
         guard let match = owner.wholeMatch(of: /(.*) \(process ([0-9]+) of ([0-9a-z]+), run [0-9a-z]+\)/),
             match.1 == name, match.3 == Self.processTable, let number = Int32(match.2), number > 0
         else { return false }
-        return number != process && kill(number, 0) != 0 && errno == ESRCH
+        if number == process { return false }
+        return (kill(number, 0) != 0 && errno == ESRCH) || Self.isZombie(number)
+    }
+
+    /// Whether a process has ended, and nobody has asked how.
+    private static func isZombie(_ process: Int32) -> Bool {
+        let descriptor = open("/proc/\(process)/stat", O_RDONLY | O_CLOEXEC)
+        if descriptor < 0 { return false }
+        defer { close(descriptor) }
+        var bytes = [UInt8](repeating: 0, count: 512)
+        let count = read(descriptor, &bytes, bytes.count)
+        // The state stands after the name, which is in parentheses and may hold anything.
+        guard count > 0, let end = bytes[..<count].lastIndex(of: UInt8(ascii: ")")), end + 2 < count else {
+            return false
+        }
+        return bytes[end + 2] == UInt8(ascii: "Z")
     }
 
     /// Tells this machine's processes, since it was started and in this container, from those of others.

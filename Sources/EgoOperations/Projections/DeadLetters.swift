@@ -16,6 +16,21 @@ public struct DeadLetters: Sendable {
         self.time = time
     }
 
+    /// What deletes the dead letters of events that will be processed again.
+    static func removals(
+        of projection: String, version: Int, after offsets: [Shard: Offset], in store: any Store
+    ) async throws -> [OperatorChange] {
+        var (changes, after): ([OperatorChange], Offset?) = ([], nil)
+        while true {
+            let page = try await store.deadLetters(
+                DeadLetterQuery(projection: projection, version: version, after: after.map { (projection, $0) }))
+            guard let last = page.last else { return changes }
+            changes += page.filter { $0.offset > offsets[$0.shard] ?? .start }
+                .map { .deleteDeadLetter(of: projection, version: version, at: $0.offset) }
+            after = last.offset
+        }
+    }
+
     /// One dead letter.
     ///
     /// - Throws: ``OperationError/Code/notFound``.

@@ -147,7 +147,9 @@ public struct ProjectionControl: Sendable {
                     .refused, "another version of the read model is in use by now", hint: "nothing was changed")
             }
             record.failure = nil
-            return [
+            let offsets = Dictionary(uniqueKeysWithValues: planned.offsets.map { ($0.shard, $0.offset) })
+            let again = try await DeadLetters.removals(of: name, version: planned.version, after: offsets, in: store)
+            return again + [
                 .advance(
                     ProjectionAdvance(projection: name, version: planned.version, offsets: planned.offsets))
             ]

@@ -34,9 +34,11 @@ extension Rebuild {
         /// anything is emptied.
         private func fence(_ state: inout Progress) async throws {
             var (leases, records): ([OperatorChange], [OperatorChange]) = ([], [])
+            var overtaken: Set<String> = []
             for index in state.outcomes.indices {
                 let name = state.outcomes[index].name
                 var record = try await store.projection(name) ?? ProjectionRecord(name: name)
+                if let other = record.rebuildJob { overtaken.insert(other) }
                 record.rebuildJob = job.id
                 // A rebuild that this one overtakes may have left it waiting: it is not to wait for ever.
                 let mode = record.mode == .rebuilding ? ProjectionRecord.Mode.running : record.mode
@@ -53,8 +55,24 @@ extension Rebuild {
                 leases.append(.breakLease(ProjectionRecord.lease(of: name)))
                 records.append(.saveProjection(record))
             }
+            // Nobody goes on with a rebuild that this one overtakes.
+            let names = Set(state.outcomes.map(\.name))
+            var works: [ReadModelWork] = []
+            for id in overtaken {
+                guard var other = try await store.job(id), other.state.isUnfinished else { continue }
+                let abandonment = try await Rebuild.abandonment(of: other, on: store, except: names)
+                // The lease of rebuilds is this one's.
+                leases += abandonment.changes.filter { if case .breakLease("rebuild") = $0 { false } else { true } }
+                if let work = abandonment.work { works.append(work) }
+                other.state = .discarded
+                other.updatedAt = time.now()
+                records.append(.saveJob(other))
+            }
             state.isFenced = true
-            _ = try await job.commit(leases + records, checkpoint: state)
+            let all = works
+            _ = try await job.commit(leases + records, checkpoint: state) { transaction in
+                for work in all { try work(transaction) }
+            }
         }
 
         /// Refuses to go on with projections that another rebuild has taken over.
@@ -98,7 +116,17 @@ extension Rebuild {
                     let old = record.schema(of: version)
                     let isEmptied = options.from == nil
                     if isEmptied { changes.append(.forgetVersion(version, ofProjection: outcome.name)) }
-                    let isMade = record.tables[version] != nil && !isEmptied
+                    let isMade =
+                        record.tables[version] != nil && (!isEmptied || record.tables[version] == projection.tables)
+                    if isMade, isEmptied {
+                        works.append { try schema.empty(version, in: $0) }
+                    }
+                    if !isEmptied {
+                        let shards = (0..<UInt64(shards)).map { (Shard($0), start) }
+                        changes += try await DeadLetters.removals(
+                            of: outcome.name, version: version, after: Dictionary(uniqueKeysWithValues: shards),
+                            in: store)
+                    }
                     if !isMade {
                         record.tables[version] = projection.tables
                         works.append { transaction in

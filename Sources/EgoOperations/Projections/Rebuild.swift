@@ -122,9 +122,19 @@ public struct Rebuild: Sendable {
         return try await store.job(id)?.state.isUnfinished ?? false
     }
 
+    /// Declarations that have changed are another work; of code that has changed nothing is known.
+    private static func signature(of projections: [Projection]) -> String {
+        projections.sorted { $0.name < $1.name }.compactMap { projection in
+            guard case .readModel(let model as SQLReadModel) = projection.handler else { return nil }
+            return String(model.signature.prefix(12))
+        }.joined(separator: " ")
+    }
+
     /// What takes back what a rebuild that is given up has begun: shadows go, projections that wait for it go on.
+    ///
+    /// - Parameter names: projections that another rebuild takes over.
     static func abandonment(
-        of job: Job, on store: any Store
+        of job: Job, on store: any Store, except names: Set<String> = []
     ) async throws -> (changes: [OperatorChange], work: ReadModelWork?) {
         if job.kind != jobKind { return ([], nil) }
         // A run of it that is still at work stops at its next page.
@@ -132,7 +142,8 @@ public struct Rebuild: Sendable {
         var changes: [OperatorChange] = []
         var works: [ReadModelWork] = []
         // What another rebuild has taken over is not touched.
-        for var record in try await store.projections() where record.rebuildJob == job.id {
+        for var record in try await store.projections()
+        where record.rebuildJob == job.id && !names.contains(record.name) {
             let name = record.name
             record.rebuildJob = nil
             if let shadow = record.shadowVersion {
@@ -194,6 +205,7 @@ public struct Rebuild: Sendable {
             arguments: [
                 "projections": names.joined(separator: ", "), "strategy": options.strategy?.rawValue ?? "",
                 "from": options.from?.description ?? "", "on_error": options.onError.rawValue,
+                "declarations": Self.signature(of: projections),
             ], lease: Self.lease, command: command)
         let (store, time) = (store, time)
         let chosen = strategies

@@ -11,6 +11,8 @@ public import ProtobufReflection
 public struct SQLReadModel: ReadModel {
     public let tables: [ReadModelTable]
     private let statements: [String: (type: MessageDescriptor, all: [ReadModelStatement])]
+    /// Tells one declaration from another: SHA-256 in hexadecimal.
+    let signature: String
 
     /// Reads a declaration.
     ///
@@ -47,10 +49,19 @@ public struct SQLReadModel: ReadModel {
                     throw SQLReadModelError("\(name): \(error)")
                 }
             }
+            if found[type.fullName] != nil { throw SQLReadModelError("\(type.fullName) is declared twice") }
             found[type.fullName] = (type, all)
         }
         self.tables = tables
         self.statements = found
+        var digest = PlanDigest()
+        for table in tables {
+            digest.add(table.name, table.columns, table.entityColumn ?? "", table.indexes.joined(separator: "\n"))
+        }
+        for (name, texts) in statements.sorted(by: { $0.key < $1.key }) {
+            digest.add(name, texts.joined(separator: "\n"))
+        }
+        signature = digest.finalized()
     }
 
     private static func type(
