@@ -92,6 +92,23 @@ extension PostgresStore {
         return try await read("read the head") { (connection) throws(PostgresError) in try connection.head() }
     }
 
+    public func settle(timeout: Duration) async throws(StoreError) {
+        if !layout.isAdopted { return }
+        let deadline = ContinuousClock.now + timeout
+        let wanted = try await read("look at the transactions") { (connection) throws(PostgresError) in
+            try connection.first("SELECT pg_snapshot_xmax(pg_current_snapshot())") { $0.transactionID(0) } ?? 0
+        }
+        while true {
+            let oldest = try await read("look at the transactions") { (connection) throws(PostgresError) in
+                try connection.first("SELECT pg_snapshot_xmin(pg_current_snapshot())") { $0.transactionID(0) } ?? 0
+            }
+            if oldest >= wanted || ContinuousClock.now > deadline { return }
+            do { try await Task.sleep(for: .milliseconds(5)) } catch {
+                throw StoreError(.cancelled, "stopped while waiting for transactions to end")
+            }
+        }
+    }
+
     public func offset(before moment: Timestamp) async throws(StoreError) -> Offset {
         let clock = clock
         if !layout.isAdopted {

@@ -181,6 +181,10 @@ extension SQLiteStore {
         }
     }
 
+    public func settle(timeout: Duration) async throws(StoreError) {
+        _ = try await head()  // what is committed can be read
+    }
+
     private static let selectPositionAt =
         "SELECT position FROM ego_events WHERE timestamp >= ?1 ORDER BY position LIMIT 1"
 

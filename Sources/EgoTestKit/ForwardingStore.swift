@@ -13,7 +13,7 @@ public protocol ForwardingStore: Store {
 
 /// The calls of all ports.
 public enum StoreCall: String, Sendable, CaseIterable {
-    case append, stream, events, journal, head, awaitAppend, moment, backlog, command
+    case append, stream, events, journal, head, awaitAppend, settle, moment, backlog, command
     case saveSnapshot, latestSnapshot, snapshots
     case saveStates, state
     case projections, projection, offsets, deadLetters, timestampOffsets
@@ -111,6 +111,10 @@ extension ForwardingStore {
 
     public func deadLetters(_ query: DeadLetterQuery) async throws(StoreError) -> [DeadLetter] {
         try await forward(.deadLetters) { () async throws(StoreError) in try await base.deadLetters(query) }
+    }
+
+    public func settle(timeout: Duration) async throws(StoreError) {
+        try await forward(.settle) { () async throws(StoreError) in try await base.settle(timeout: timeout) }
     }
 
     public func offset(before moment: Timestamp) async throws(StoreError) -> Offset {

@@ -174,6 +174,10 @@ extension InMemoryStore: EventStore {
         }
     }
 
+    public func settle(timeout: Duration) async throws(StoreError) {
+        _ = try await head()  // what is committed can be read
+    }
+
     public func offset(before moment: Timestamp) async throws(StoreError) -> Offset {
         try locked { state in
             let index = state.journal.firstIndex { ($0?.timestamp).map { $0 >= moment } ?? false }

@@ -67,7 +67,7 @@ struct ProjectionPostgresTests {
 
     @Test("is dealt with as the policy says", arguments: Case.all, [RecoveryPolicy.Outcome.skip, .fail])
     func refused(_ test: Case, _ outcome: RecoveryPolicy.Outcome) async throws {
-        let server = try PostgresServer.shared("projections")
+        let server = try PostgresServer.shared("projection-sql")
         let schema = try server.makeSchema()
         let url = try PostgresURL(server.url(schema: schema))
         _ = try await PostgresStore.initialize(url: url, storeID: schema)

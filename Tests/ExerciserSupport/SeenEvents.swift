@@ -137,6 +137,7 @@ package struct SeenEvents: ReadModel {
     ///
     /// - Throws: ``Disorder`` when it has stopped at an event.
     package static func isCaughtUp(_ projection: String, _ store: any Store) async throws -> Bool {
+        try await store.settle(timeout: .seconds(30))
         let head = try await store.head()
         guard let record = try await store.projection(projection) else { return false }
         if let failure = record.failure { throw Disorder(description: "stopped: \(failure.message)") }

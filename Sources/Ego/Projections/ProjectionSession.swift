@@ -134,6 +134,7 @@ final class ProjectionSession: Sendable {
         _ pages: ProjectionPages, _ lease: @Sendable () -> Lease, untilCaughtUp: Bool
     ) async throws(StoreError) -> ProjectionRunner.End {
         status(.running)
+        var isSettled = false
         while true {
             if Task.isCancelled { throw StoreError(.cancelled, "stopped between two pages") }
             let page = try await pages.next(under: lease)
@@ -143,7 +144,13 @@ final class ProjectionSession: Sendable {
             }
             if let failure = page.failure { return .failed(failure) }
             guard page.reachedHead else { continue }
-            if untilCaughtUp { return .caughtUp }
+            if untilCaughtUp {
+                if isSettled { return .caughtUp }
+                // What was committed before, beside a transaction that is still running, belongs to it.
+                try await store.settle(timeout: .seconds(30))
+                isSettled = true
+                continue
+            }
             status(.caughtUp)
             try await store.awaitAppend(after: page.next, timeout: projection.options.pollInterval)
         }

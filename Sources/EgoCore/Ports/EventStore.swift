@@ -39,6 +39,11 @@ public protocol EventStore: Sendable {
     /// For readers that have reached the head. Nothing else is promised: who polls misses nothing either.
     func awaitAppend(after offset: Offset, timeout: Duration) async throws(StoreError)
 
+    /// Returns once everything that was committed before this call can be read, at the latest after `timeout`.
+    ///
+    /// Where readers stop before the oldest transaction that is still running, that takes until it has ended.
+    func settle(timeout: Duration) async throws(StoreError)
+
     /// The last place of the journal before the first event that was written at or after `moment`; the head when there is
     /// none. Events are looked at in order of commit; their timestamps are their writers'.
     func offset(before moment: Timestamp) async throws(StoreError) -> Offset

@@ -410,6 +410,7 @@ public struct ProjectionControl: Sendable {
     /// - Throws: ``OperationError/Code/failed`` when the projection stops at an event.
     public func waitUntilCaughtUp(_ name: String, progress: @Sendable (Int) -> Void = { _ in }) async throws {
         _ = try await record(name)
+        try await store.settle(timeout: .seconds(30))
         let head = try await store.head()
         var told: ContinuousClock.Instant?
         while true {

@@ -159,6 +159,7 @@ extension Rebuild {
         ) async throws -> Offset {
             var place = try await place(state)
             var done = 0
+            var isSettled = false
             var ahead = try await eventCount(after: place)
             report(done, ahead)
             while true {
@@ -170,7 +171,11 @@ extension Rebuild {
                 done += events.count
                 ahead = max(ahead, done)
                 report(done, ahead)
-                if page.reachedHead { return place }
+                guard page.reachedHead else { continue }
+                if isSettled { return place }
+                // What was committed before, beside a transaction that is still running, belongs to it.
+                try await store.settle(timeout: .seconds(30))
+                isSettled = true
             }
         }
 
