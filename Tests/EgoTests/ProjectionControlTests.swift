@@ -17,7 +17,7 @@ struct ProjectionControlTests {
 
     /// What the runner promises.
     private func soon(_ condition: () async throws -> Bool) async throws {
-        try await within(.seconds(2), condition)
+        try await within(.seconds(2) * slowness, condition)
     }
 
     @Test("pauses it within two seconds, and it goes on when it is resumed")
@@ -182,7 +182,7 @@ struct EngineProjectionTests {
             let name = "a-\(number)"
             try await engine.account(name).send(create(name))
             try await engine.account(name).send(credit(1))
-            try await within(.seconds(1)) { try await seen(in: store).count == 2 * number }
+            try await within(.seconds(1) * slowness) { try await seen(in: store).count == 2 * number }
         }
         engine.startProjections()
         try await within { engine.projectionStatus("other") == .caughtUp }
@@ -202,7 +202,7 @@ struct EngineProjectionTests {
         engine.startProjections(["p"])
         try await within { engine.projectionStatus("p") == .caughtUp }
         try await other.add(3, of: ["a"])
-        try await within(.seconds(1)) { try await seen(in: other).count == 3 }
+        try await within(.seconds(1) * slowness) { try await seen(in: other).count == 3 }
         await engine.shutdown()
     }
 
@@ -221,7 +221,7 @@ struct EngineProjectionTests {
         try await within { first.seen.count == 1 }
         await one.shutdown()
         try await two.account("b").send(create("b"))
-        try await within(.seconds(5)) { second.seen.count == 1 }
+        try await within(.seconds(5) * slowness) { second.seen.count == 1 }
         #expect(first.seen.count == 1 && first.seen != second.seen)
         await two.shutdown()
     }
@@ -234,6 +234,6 @@ struct EngineProjectionTests {
         try await within { engine.projectionStatus("p") == .waiting("nobody is there") }
         let started = ContinuousClock.now
         await engine.shutdown()
-        #expect(ContinuousClock.now - started < .seconds(2))
+        #expect(ContinuousClock.now - started < .seconds(2) * slowness)
     }
 }

@@ -29,7 +29,7 @@ struct ProjectionLeaseTests {
             #expect(first.status == .stopped)
             try await store.add(5, of: ["a", "b"])
             // Long before the lease of the first one would have run out.
-            try await within(.seconds(5)) { second.status == .caughtUp }
+            try await within(.seconds(5) * slowness) { second.status == .caughtUp }
             try await within { try await seen(in: store).count == 15 }
             #expect(try await store.leases().map(\.owner) == ["second"])
         }
@@ -42,14 +42,14 @@ struct ProjectionLeaseTests {
         try await store.add(5, of: ["a"])
         let started = ContinuousClock.now
         _ = try await store.acquireLease(
-            ProjectionRecord.lease(of: "p"), owner: "vanished", for: .seconds(2), now: SystemTime().now())
+            ProjectionRecord.lease(of: "p"), owner: "vanished", for: .seconds(2) * stretch, now: SystemTime().now())
         let next = runner(.readModel(SeenModel()), store, leaseTime: .seconds(1))
         try await running(next) {
             try await within { next.status == .standby }
             #expect(try await seen(in: store) == [])
             try await within { next.status == .caughtUp }
             let time = ContinuousClock.now - started
-            #expect(time > .milliseconds(1_990) && time < .seconds(4), "\(time)")
+            #expect(time > .milliseconds(1_990) * stretch && time < .seconds(4) * slowness, "\(time)")
         }
         #expect(try await seen(in: store).count == 5)
     }
@@ -60,9 +60,9 @@ struct ProjectionLeaseTests {
         try await store.add(2, of: ["a"])
         let gate = Gatekeeper()
         let recorder = Recorder(before: { _ in await gate.pass() })
-        let busy = runner(.external(recorder), store, owner: "busy", leaseTime: .seconds(1))
+        let busy = runner(.external(recorder), store, owner: "busy", leaseTime: .seconds(1) * stretch)
         let other = Recorder()
-        let waiting = runner(.external(other), store, owner: "waiting", leaseTime: .seconds(1))
+        let waiting = runner(.external(other), store, owner: "waiting", leaseTime: .seconds(1) * stretch)
         try await running(busy) {
             // Whatever fails, nobody waits at the gate for ever.
             defer { gate.open() }
@@ -73,7 +73,7 @@ struct ProjectionLeaseTests {
                 // Three times its lease, as its own renewals show.
                 try await within {
                     try await store.leases().first.map { $0.expiresAt.duration(since: first.expiresAt) } ?? .zero
-                        > .seconds(2)
+                        > .seconds(2) * stretch
                 }
                 #expect(try await store.leases().first?.generation == first.generation)
                 #expect(waiting.status == .standby && other.seen == [])

@@ -16,6 +16,12 @@ struct HurriedTime: TimeSource {
     func sleep(for duration: Duration) async throws { try await Task.sleep(for: duration / factor) }
 }
 
+/// How many times longer things may take than they promise: 1, but in a build with a sanitizer.
+let slowness = ProcessInfo.processInfo.environment["EGO_TEST_SLOWNESS"].flatMap { Int($0) } ?? 1
+
+/// How many times longer leases are there.
+let stretch = min(slowness, 5)
+
 /// Waits until a condition holds; looks 200 times a second.
 func within(_ limit: Duration = .seconds(30), _ condition: () async throws -> Bool) async throws {
     let deadline = ContinuousClock.now + limit
