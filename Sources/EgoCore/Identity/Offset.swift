@@ -44,6 +44,11 @@ public struct Offset: Sendable, Hashable, Comparable, CustomStringConvertible {
         self.init(transactionID: transactionID, position: Position(position))
     }
 
+    /// A place right before this one: whoever reads on from there meets the record of this one first.
+    package var previous: Offset {
+        Offset(transactionID: transactionID, position: Position(position.rawValue - 1))
+    }
+
     public static func < (left: Self, right: Self) -> Bool {
         (left.transactionID, left.position) < (right.transactionID, right.position)
     }

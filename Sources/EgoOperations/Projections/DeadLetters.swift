@@ -35,9 +35,8 @@ public struct DeadLetters: Sendable {
     ///
     /// - Throws: ``OperationError/Code/notFound``.
     public func letter(_ projection: String, at offset: Offset) async throws -> DeadLetter {
-        let before = Offset(transactionID: offset.transactionID, position: Position(offset.position.rawValue - 1))
         let found = try await store.deadLetters(
-            DeadLetterQuery(projection: projection, after: (projection, before), limit: 1)
+            DeadLetterQuery(projection: projection, after: (projection, offset.previous), limit: 1)
         ).first
         guard let found, found.offset == offset else {
             throw OperationError(
@@ -49,9 +48,8 @@ public struct DeadLetters: Sendable {
 
     /// The event of a dead letter; nil when it is not in the journal any more.
     public func event(of letter: DeadLetter) async throws -> PersistedEvent? {
-        let before = Offset(
-            transactionID: letter.offset.transactionID, position: Position(letter.offset.position.rawValue - 1))
-        let found = try await store.journal(after: before, shard: nil, limit: PageLimit(rows: 1)).events.first
+        let found = try await store.journal(after: letter.offset.previous, shard: nil, limit: PageLimit(rows: 1)).events
+            .first
         return found?.offset == letter.offset ? found : nil
     }
 

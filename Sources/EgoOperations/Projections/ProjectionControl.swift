@@ -230,8 +230,7 @@ public struct ProjectionControl: Sendable {
                 .refused, "projection \(name) has not stopped at an event",
                 hint: "nothing was changed; name the event's position to pass another one over")
         }
-        let before = Offset(transactionID: wanted.transactionID, position: Position(wanted.position.rawValue - 1))
-        let found = try await store.journal(after: before, shard: nil, limit: PageLimit(rows: 1)).events.first
+        let found = try await store.journal(after: wanted.previous, shard: nil, limit: PageLimit(rows: 1)).events.first
         guard let event = found, event.offset == wanted else {
             throw OperationError(.notFound, "there is no event at \(wanted)", hint: "ego events lists them")
         }
