@@ -41,8 +41,10 @@ let package = Package(
         .target(name: "BankDomain", dependencies: ["EgoCore", "EgoOperations", .protobuf]),
         .executableTarget(name: "ego", dependencies: ["BankDomain", "EgoCommands"]),
         .testTarget(name: "EgoCoreTests", dependencies: ["BankDomain", "EgoCore", .protobuf]),
+        // How tests start programs.
+        .target(name: "ChildProcess", path: "Tests/ChildProcess"),
         // A private PostgreSQL server for tests.
-        .target(name: "PostgresServer", path: "Tests/PostgresServer"),
+        .target(name: "PostgresServer", dependencies: ["ChildProcess"], path: "Tests/PostgresServer"),
         .testTarget(
             name: "StoreContractTests",
             dependencies: ["EgoCore", "EgoPostgres", "EgoSQLite", "EgoTestKit", "PostgresServer"]),
@@ -54,7 +56,7 @@ let package = Package(
             ]),
         .testTarget(name: "EgoTestKitTests", dependencies: ["BankDomain", "Ego", "EgoCore", "EgoTestKit", .protobuf]),
         // What the program below and the tests that kill it have in common.
-        .target(name: "ExerciserSupport", dependencies: ["EgoCore"], path: "Tests/ExerciserSupport"),
+        .target(name: "ExerciserSupport", dependencies: ["ChildProcess", "EgoCore"], path: "Tests/ExerciserSupport"),
         // A program that tests kill: it appends, and prints what was acknowledged.
         .executableTarget(
             name: "StoreExerciser",
@@ -66,19 +68,20 @@ let package = Package(
         .testTarget(
             name: "EgoSQLiteTests",
             dependencies: [
-                "BankDomain", "CSQLite", "EgoCore", "EgoSQLite", "EgoTestKit", "ExerciserSupport", "StoreExerciser",
+                "BankDomain", "ChildProcess", "CSQLite", "EgoCore", "EgoSQLite", "EgoTestKit", "ExerciserSupport",
+                "StoreExerciser",
             ]),
         .testTarget(
             name: "EgoPostgresTests",
             dependencies: [
-                "BankDomain", "Ego", "EgoCore", "EgoOperations", "EgoPostgres", "EgoTestKit", "ExerciserSupport",
-                "PostgresServer", "StoreExerciser", .protobuf,
+                "BankDomain", "ChildProcess", "Ego", "EgoCore", "EgoOperations", "EgoPostgres", "EgoTestKit",
+                "ExerciserSupport", "PostgresServer", "StoreExerciser", .protobuf,
             ]),
         .testTarget(
             name: "EgoOperationsTests",
             dependencies: [
-                "BankDomain", "Ego", "EgoCore", "EgoOperations", "EgoSQLite", "EgoTestKit", "ExerciserSupport",
-                "ProtobufReflection", "StoreExerciser", .protobuf,
+                "BankDomain", "ChildProcess", "Ego", "EgoCore", "EgoOperations", "EgoSQLite", "EgoTestKit",
+                "ExerciserSupport", "ProtobufReflection", "StoreExerciser", .protobuf,
             ]),
         .testTarget(
             name: "ProtobufReflectionTests",
@@ -87,9 +90,8 @@ let package = Package(
         .testTarget(
             name: "EgoCommandsTests",
             dependencies: [
-                "BankDomain", "CommandLineKit", "Ego", "EgoCommands", "EgoCore", "EgoOperations", "EgoSQLite",
-                "EgoTestKit", "ego",
-                .protobuf,
+                "BankDomain", "ChildProcess", "CommandLineKit", "Ego", "EgoCommands", "EgoCore", "EgoOperations",
+                "EgoSQLite", "EgoTestKit", "ego", .protobuf,
             ]),
         // The operator binary of the README.
         .executableTarget(
@@ -97,7 +99,8 @@ let package = Package(
         .testTarget(
             name: "ReadmeTests",
             dependencies: [
-                "CountingOps", "Ego", "EgoCore", "EgoSQLite", "EgoTestKit", "PostgresServer", "ego", .protobuf,
+                "ChildProcess", "CountingOps", "Ego", "EgoCore", "EgoSQLite", "EgoTestKit", "PostgresServer", "ego",
+                .protobuf,
             ]),
     ]
 )

@@ -1,3 +1,4 @@
+import ChildProcess
 import Foundation
 import Testing
 
@@ -53,7 +54,7 @@ struct ProgramTests {
     func locked() throws {
         let folder = try Workplace()
         try expect("$EGO demo --entities 2 --events 10 -q > /dev/null", 0, in: folder.url)
-        let holder = Process()
+        let holder = ChildProcess()
         let (output, input) = (Pipe(), Pipe())
         holder.executableURL = egoBinary.deletingLastPathComponent().appending(path: "StoreExerciser")
         holder.arguments = ["lock", folder.path("ego.db")]

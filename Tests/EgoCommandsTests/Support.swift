@@ -1,4 +1,5 @@
 import BankDomain
+import ChildProcess
 import CommandLineKit
 import EgoCommands
 import EgoCore
@@ -74,7 +75,7 @@ let egoBinary = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponen
 func shell(
     _ script: String, in folder: URL, environment: [String: String] = [:]
 ) throws -> (code: Int32, output: String, errors: String) {
-    let process = Process()
+    let process = ChildProcess()
     process.executableURL = URL(filePath: "/bin/bash")
     process.arguments = ["-c", script]
     process.currentDirectoryURL = folder

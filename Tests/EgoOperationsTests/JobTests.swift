@@ -1,3 +1,4 @@
+import ChildProcess
 import EgoCore
 import EgoOperations
 import EgoTestKit
@@ -56,7 +57,7 @@ struct JobTests {
 
     @Test("take the lease of a process over that was killed on this machine, at once")
     func gone() async throws {
-        let process = Process()
+        let process = ChildProcess()
         process.executableURL = URL(filePath: "/bin/true")
         try process.run()
         process.waitUntilExit()

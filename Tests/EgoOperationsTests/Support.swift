@@ -1,4 +1,5 @@
 import BankDomain
+import ChildProcess
 import EgoCore
 import EgoOperations
 import EgoSQLite
@@ -45,7 +46,7 @@ let operatorForTests = Operator(name: "ann@test", process: 0, reason: "a test")
 
 /// Runs the exerciser; returns what it printed and how it ended, negative for a signal.
 func exercise(_ arguments: [String]) throws -> (code: Int32, output: String) {
-    let process = Process()
+    let process = ChildProcess()
     process.executableURL = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
         .appending(path: "StoreExerciser")
     process.arguments = arguments

@@ -1,4 +1,5 @@
 import BankDomain
+import ChildProcess
 import EgoCore
 import EgoOperations
 import EgoSQLite
@@ -387,7 +388,7 @@ struct TransferTests {
         func forged(_ lines: [String]) throws -> String {
             let text = lines.dropLast().joined(separator: "\n") + "\n"
             try folder.write(text, to: "forged")
-            let sum = Process()
+            let sum = ChildProcess()
             let pipe = Pipe()
             sum.executableURL = URL(filePath: "/usr/bin/sha256sum")
             sum.arguments = [folder.path("forged")]

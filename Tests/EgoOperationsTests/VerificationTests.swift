@@ -1,4 +1,5 @@
 import BankDomain
+import ChildProcess
 import EgoCore
 import EgoOperations
 import EgoSQLite
@@ -31,7 +32,7 @@ struct VerificationTests {
     }
 
     private func sqlite(_ name: String, _ sql: String) throws {
-        let process = Process()
+        let process = ChildProcess()
         process.executableURL = URL(filePath: "/usr/bin/env")
         process.arguments = [
             "python3", "-c",

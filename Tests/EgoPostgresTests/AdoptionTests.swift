@@ -1,3 +1,4 @@
+import ChildProcess
 import EgoCore
 import EgoOperations
 import EgoPostgres
@@ -18,7 +19,7 @@ struct AdoptionTests {
     /// of them took.
     private func insert(into database: EgoGoDatabase, until isDone: Flag) throws -> (count: Int, longest: Double) {
         var (count, longest) = (0, 0.0)
-        let process = Process()
+        let process = ChildProcess()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         process.arguments = [
             "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", server.url(database: database.name),

@@ -1,4 +1,5 @@
 import BankDomain
+import ChildProcess
 import Ego
 import EgoCore
 import EgoPostgres

@@ -1,3 +1,4 @@
+import ChildProcess
 import EgoCore
 import EgoPostgres
 import Foundation
@@ -69,8 +70,8 @@ func allEvents(of id: String, in store: any Store) async throws -> [PersistedEve
 }
 
 /// The program that tests start and kill, built beside them.
-func exerciser(_ arguments: [String], output: Pipe? = nil) throws -> Process {
-    let process = Process()
+func exerciser(_ arguments: [String], output: Pipe? = nil) throws -> ChildProcess {
+    let process = ChildProcess()
     process.executableURL = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
         .appending(path: "StoreExerciser")
     process.arguments = arguments

@@ -1,3 +1,4 @@
+import ChildProcess
 import EgoCore
 import EgoPostgres
 import Foundation
@@ -7,7 +8,7 @@ import Testing
 @Suite("Readers of PostgreSQL beside writers in several processes", .serialized)
 struct WriterTests {
     /// A writer of another kind: plain inserts, in transactions that stay open for a while.
-    private func plainWriter(_ store: Fresh, _ name: String, _ count: Int) throws -> Process {
+    private func plainWriter(_ store: Fresh, _ name: String, _ count: Int) throws -> ChildProcess {
         var script = ""
         for number in 1...count {
             script += """
@@ -21,7 +22,7 @@ struct WriterTests {
 
                 """
         }
-        let process = Process()
+        let process = ChildProcess()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         process.arguments = ["psql", "-X", "-q", "-o", "/dev/null", "-v", "ON_ERROR_STOP=1", store.text]
         let input = Pipe()
@@ -41,7 +42,7 @@ struct WriterTests {
         let store = try await fresh.open()
         let processes = min(writers, 4)
         let count = 800 / writers
-        var running: [Process] = []
+        var running: [ChildProcess] = []
         for process in 0..<processes {
             running.append(
                 try exerciser(["write", fresh.text, "p\(process)", String(writers / processes), String(count)]))
@@ -149,7 +150,7 @@ struct WriterTests {
 
 /// A session of psql that stays open.
 final class Session {
-    private let process = Process()
+    private let process = ChildProcess()
     private let input = Pipe()
     private let output = Pipe()
 

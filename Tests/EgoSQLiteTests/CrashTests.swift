@@ -1,4 +1,5 @@
 import BankDomain
+import ChildProcess
 import EgoCore
 import EgoSQLite
 import EgoTestKit
@@ -93,7 +94,7 @@ struct ReaderTests {
         let store = try await newStore(path)
         let processes = min(writers, 4)
         let count = 2_000 / writers
-        var running: [Process] = []
+        var running: [ChildProcess] = []
         for process in 0..<processes {
             running.append(
                 try exerciser(["write", path, "p\(process)", String(writers / processes), String(count)]))

@@ -1,4 +1,5 @@
 import CSQLite
+import ChildProcess
 import EgoCore
 import EgoSQLite
 import Foundation

@@ -1,3 +1,4 @@
+import ChildProcess
 import EgoCore
 import EgoSQLite
 import Foundation
@@ -24,8 +25,8 @@ func newStore(_ path: String, options: SQLiteStoreOptions = SQLiteStoreOptions()
 }
 
 /// The program that tests start and kill, built beside them.
-func exerciser(_ arguments: [String], output: Pipe? = nil, input: Pipe? = nil) throws -> Process {
-    let process = Process()
+func exerciser(_ arguments: [String], output: Pipe? = nil, input: Pipe? = nil) throws -> ChildProcess {
+    let process = ChildProcess()
     process.executableURL = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
         .appending(path: "StoreExerciser")
     process.arguments = arguments

@@ -1,8 +1,9 @@
+import ChildProcess
 import Foundation
 
 /// A process of the program that tests start and kill. It does not outlive this object.
 package final class ExerciserProcess {
-    private let process = Process()
+    private let process = ChildProcess()
     private let file: URL
 
     /// Starts it; it is built beside the tests.

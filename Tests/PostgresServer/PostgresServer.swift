@@ -1,3 +1,4 @@
+import ChildProcess
 import Foundation
 import Synchronization
 
@@ -119,7 +120,7 @@ public final class PostgresServer: Sendable {
         _ text: String, schema: String = "public", user: String = "ego", database: String = "postgres"
     ) throws -> String {
         let output = Pipe()
-        let process = Process()
+        let process = ChildProcess()
         process.executableURL = programs.appending(path: "psql")
         process.arguments = [
             "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", url(schema: schema, user: user, database: database),
@@ -165,7 +166,7 @@ public final class PostgresServer: Sendable {
 
     private static func findPrograms() throws -> URL {
         let pipe = Pipe()
-        let process = Process()
+        let process = ChildProcess()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         process.arguments = ["pg_config", "--bindir"]
         process.standardOutput = pipe
@@ -180,8 +181,8 @@ public final class PostgresServer: Sendable {
         return folder
     }
 
-    private static func shell(_ script: String) -> Process {
-        let process = Process()
+    private static func shell(_ script: String) -> ChildProcess {
+        let process = ChildProcess()
         if getuid() == 0 {
             process.executableURL = URL(fileURLWithPath: "/usr/bin/setpriv")
             process.arguments = ["--reuid=postgres", "--regid=postgres", "--clear-groups", "/bin/bash", "-c", script]
@@ -216,7 +217,7 @@ public final class PostgresServer: Sendable {
             try asServerUser(([program] + arguments).map { "'\($0)'" }.joined(separator: " "))
             return 0
         }
-        let process = Process()
+        let process = ChildProcess()
         process.executableURL = URL(fileURLWithPath: program)
         process.arguments = arguments
         try process.run()
@@ -227,10 +228,10 @@ public final class PostgresServer: Sendable {
     /// Holds the pipe whose end tells the shell around the server that this process is gone.
     private final class Keeper: @unchecked Sendable {
         private let mutex = NSLock()
-        private var process: Process?
+        private var process: ChildProcess?
         private var pipe: Pipe?
 
-        func start(_ process: Process) throws {
+        func start(_ process: ChildProcess) throws {
             mutex.lock()
             defer { mutex.unlock() }
             let pipe = Pipe()

@@ -1,3 +1,4 @@
+import ChildProcess
 import Foundation
 import PostgresServer
 import Testing
@@ -91,7 +92,7 @@ struct ReadmeTests {
     private func run(
         _ script: String, in folder: URL, _ server: PostgresServer? = nil
     ) throws -> (code: Int32, output: String) {
-        let process = Process()
+        let process = ChildProcess()
         let output = Pipe()
         process.executableURL = URL(filePath: "/bin/bash")
         process.arguments = ["-c", "exec 2>&1; \(script)"]
