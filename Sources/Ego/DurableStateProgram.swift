@@ -10,6 +10,7 @@ struct DurableStateProgram<Behavior: EntityBehavior>: EntityProgram {
     let behavior: Behavior
     let handler: Handler<Command, State, Effects>
     let store: any StateStore & EventStore
+    let reader: EventReader
     let time: any TimeSource
     let committer: GroupCommitter<StateWrite, StateOutcome>
 
@@ -28,7 +29,7 @@ struct DurableStateProgram<Behavior: EntityBehavior>: EntityProgram {
         try EgoError.check(kind, of: id, recorded: info?.kind)
         guard let stored else { return Versioned(state: behavior.initialState(for: id), version: .zero) }
         do throws(PayloadError) {
-            return Versioned(state: try State(decoding: stored.payload), version: stored.version)
+            return Versioned(state: try State(decoding: reader.clear(stored)), version: stored.version)
         } catch {
             throw EgoError(FoldError.undecodable(sequenceNumber: stored.version, cause: error), id)
         }

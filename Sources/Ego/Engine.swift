@@ -25,17 +25,19 @@ public final class Engine: Sendable {
     var time: any TimeSource { context.time }
     var log: Logger { context.log }
 
-    /// Starts an engine. The store stays the caller's to close, after ``shutdown()``.
+    /// Starts an engine; on an `EncryptedStore` it reads and writes encrypted records. The store stays the caller's to close, after ``shutdown()``.
     public init(
         store: any Store, domain: Domain, configuration: EngineConfiguration = EngineConfiguration(),
         time: any TimeSource = SystemTime(), log: Logger = Logger(label: "ego")
     ) {
+        let domain = (store as? EncryptedStore).map { domain.decrypting(with: $0.encryptor) } ?? domain
         self.domain = domain
         self.store = store
+        let registry = EntityRegistry(maximumActive: configuration.passivation.maximumActive)
         let context = EngineContext(
             configuration: configuration, time: time, log: log,
-            snapshots: SnapshotWriter(store: store, retention: configuration.retention, time: time, log: log))
-        let registry = EntityRegistry(maximumActive: configuration.passivation.maximumActive)
+            snapshots: SnapshotWriter(store: store, retention: configuration.retention, time: time, log: log),
+            erasures: ErasureWatch(store: store, registry: registry))
         let events = GroupCommitter<AppendRequest, AppendOutcome>(
             batching: configuration.batching, time: time
         ) { (group) async throws(StoreError) in try await store.append(group) }
@@ -205,7 +207,7 @@ private struct HostFactory {
         _ behavior: B, _ handler: Handler<B.Command, B.State, B.State?>
     ) -> any EntityHost {
         let program = DurableStateProgram(
-            behavior: behavior, handler: handler, store: store, time: context.time, committer: states)
+            behavior: behavior, handler: handler, store: store, reader: reader, time: context.time, committer: states)
         return KindHost(program, initialState: behavior.initialState, registry: registry, context: context)
     }
 }

@@ -8,15 +8,20 @@ final class EngineContext: Sendable {
     let time: any TimeSource
     let log: Logger
     let snapshots: SnapshotWriter
+    let erasures: ErasureWatch
     let calls = CallCounter()
     /// Counts the rounds of passivation; an entity's last use is one of them.
     let clock = Atomic<UInt64>(0)
 
-    init(configuration: EngineConfiguration, time: any TimeSource, log: Logger, snapshots: SnapshotWriter) {
+    init(
+        configuration: EngineConfiguration, time: any TimeSource, log: Logger, snapshots: SnapshotWriter,
+        erasures: ErasureWatch
+    ) {
         self.configuration = configuration
         self.time = time
         self.log = log
         self.snapshots = snapshots
+        self.erasures = erasures
     }
 }
 

@@ -49,18 +49,22 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
     private let core: Mutex<Core>
     private let gate = Gate()
     private let context: EngineContext
+    private let start: Versioned<Program.State>
 
     init(_ id: PersistenceID, program: Program, initialState: Program.State, context: EngineContext) {
         self.id = id
         self.program = program
         self.context = context
-        let start = Versioned(state: initialState, version: .zero)
+        start = Versioned(state: initialState, version: .zero)
         self.core = Mutex(Core(committed: start, latest: start))
     }
 
     var kind: String { program.kind }
 
     // MARK: Commands
+    //
+    // What is answered from memory, a refusal too, is not said of an entity that was erased meanwhile. A commit needs no
+    // such look: it has failed then.
 
     /// Runs a command; nil when the entity has left memory meanwhile, and the caller has to ask the registry again.
     func send(_ command: Program.Command, _ options: CommandOptions) async throws(EgoError) -> EntityReply? {
@@ -82,6 +86,7 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
         guard enter() else { return nil }
         defer { core.withLock { $0.calls -= 1 } }
         let current = try await load()
+        try await context.erasures.check(id)
         if let commandID = options.metadata.commandID, let reply = try await earlierReply(commandID) { return reply }
         if let expected = options.expectedVersion.last, expected != current.version {
             throw conflict(expected, current.version)
@@ -106,7 +111,9 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
     func read() async throws(EgoError) -> Versioned<Program.State>? {
         guard enter() else { return nil }
         defer { core.withLock { $0.calls -= 1 } }
-        return try await load()
+        let state = try await load()
+        try await context.erasures.check(id)
+        return state
     }
 
     /// What to do after a command was decided, or could not be.
@@ -150,8 +157,11 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
             let answer: Result<EntityReply, EgoError>?
             var isOwn = false
             switch await decide() {
-            case .reply(let reply): return reply
+            case .reply(let reply):
+                try await context.erasures.check(id)
+                return reply
             case .fail(let error):
+                if error.code == .rejected { try await context.erasures.check(id) }
                 if error.code == .bug { didFail(error) }
                 if error.code == .conflict, !hasReloaded, forgetState() {
                     // Another process may have written what the sender expects.
@@ -385,6 +395,16 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
             core.failures = []
             // With commands under way the state in memory is the one that they build on.
             core.phase = core.hasPending ? .active : .cold
+        }
+    }
+
+    func erase() {
+        core.withLock { core in
+            // Commands under way find out when they are committed.
+            guard case .active = core.phase, !core.hasPending else { return }
+            core.phase = .cold
+            core.committed = start
+            core.latest = start
         }
     }
 

@@ -10,6 +10,9 @@ protocol ActiveEntity: AnyObject, Sendable {
     /// Leaves memory, unless a command is under way or it was stopped; whether it did.
     func passivate() -> Bool
 
+    /// Takes the state of an entity that was erased out of memory.
+    func erase()
+
     /// Lets a stopped entity take commands again.
     func restart()
 }

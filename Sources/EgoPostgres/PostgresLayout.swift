@@ -121,7 +121,7 @@ struct PostgresLayout: Sendable, Hashable {
         return """
             v.transaction_id, v.position, v.persistence_id, v.sequence_number, v."timestamp", v.shard_number,
             v.event_manifest, v.is_encrypted, v.is_deleted, v.encryption_key_id, v.metadata, v.unknown_fields,
-            \(inline), v.event_payload
+            \(inline), v.event_payload, v.checksum
             """
     }
 
@@ -138,7 +138,7 @@ struct PostgresLayout: Sendable, Hashable {
                 """
                 SELECT persistence_id, sequence_number, is_deleted, event_payload, event_manifest, "timestamp",
                     shard_number, NULL::xid8 AS transaction_id, NULL::bigint AS position, NULL::bytea AS metadata,
-                    NULL::bytea AS unknown_fields,
+                    NULL::bytea AS unknown_fields, NULL::bigint AS checksum,
                     \(hasEncryption ? "encryption_key_id, is_encrypted" : "''::text AS encryption_key_id, false AS is_encrypted"),
                     \(hasInlineState ? "state_payload" : "NULL::bytea AS state_payload")
                 FROM \(schema).events_store
@@ -146,23 +146,25 @@ struct PostgresLayout: Sendable, Hashable {
             empty("ego_entities", "NULL::text AS kind, NULL::bigint AS shard, 0::bigint AS floor"),
             empty("ego_tombstones", "0::bigint AS sequence_number, 0::bigint AS erased_at"),
         ]
-        if !has("snapshots_store") {
-            all.append(
-                empty(
+        let checksums = "NULL::bigint AS checksum, NULL::bigint AS checksum_at"
+        all.append(
+            has("snapshots_store")
+                ? relation("snapshots_store", "SELECT *, \(checksums) FROM \(schema).snapshots_store")
+                : empty(
                     "snapshots_store",
                     """
                     0::bigint AS sequence_number, NULL::bytea AS state_payload, ''::text AS state_manifest,
-                    0::bigint AS "timestamp", ''::text AS encryption_key_id, false AS is_encrypted
+                    0::bigint AS "timestamp", ''::text AS encryption_key_id, false AS is_encrypted, \(checksums)
                     """))
-        }
+        let added = "NULL::bytea AS metadata, \(checksums), NULL::text AS encryption_key_id"
         all.append(
             has("states_store")
-                ? relation("states_store", "SELECT *, NULL::bytea AS metadata FROM \(schema).states_store")
+                ? relation("states_store", "SELECT *, \(added) FROM \(schema).states_store")
                 : empty(
                     "states_store",
                     """
                     0::bigint AS version_number, NULL::bytea AS state_payload, ''::text AS state_manifest,
-                    0::bigint AS "timestamp", 0::bigint AS shard_number, NULL::bytea AS metadata
+                    0::bigint AS "timestamp", 0::bigint AS shard_number, \(added)
                     """))
         return all
     }

@@ -4,7 +4,7 @@
 /// that it goes on reading and writing the same database. All others start with `ego_`.
 enum PostgresSchema {
     /// The version that this program reads and writes.
-    static let version = 2
+    static let version = 3
 
     /// The tables of eGo for Go v4, as it makes them. The persistence ID is ordered by its bytes, which makes a prefix a
     /// range of the primary key.
@@ -143,7 +143,7 @@ enum PostgresSchema {
 
     /// What brings the tables of a version up to the next one; the first does so for version 1. A new database takes all
     /// of them.
-    static func upgrades(collation: String) -> [String] { [version2(collation: collation)] }
+    static func upgrades(collation: String) -> [String] { [version2(collation: collation), version3] }
 
     /// Projections with records, versions of read models, dead letters, and marks to count the journal by.
     private static func version2(collation: String) -> String {
@@ -194,6 +194,28 @@ enum PostgresSchema {
         );
         """
     }
+
+    /// The order of erasures.
+    private static let version3 = """
+        ALTER TABLE ego_tombstones ADD COLUMN number bigint;
+        UPDATE ego_tombstones t SET number = o.number
+            FROM (SELECT persistence_id, row_number() OVER (ORDER BY erased_at, persistence_id) AS number
+                FROM ego_tombstones) o
+            WHERE o.persistence_id = t.persistence_id;
+        CREATE UNIQUE INDEX ego_tombstones_number ON ego_tombstones (number);
+        """
+
+    /// The columns of version 3 in eGo for Go's tables: checksums of payloads, and encrypted durable states. A row that
+    /// eGo for Go has written over since has another time than the one that its checksum was made at.
+    static let columnsOfVersion3 = """
+        LOCK TABLE snapshots_store IN ACCESS EXCLUSIVE MODE;
+        LOCK TABLE states_store IN ACCESS EXCLUSIVE MODE;
+        LOCK TABLE events_store IN ACCESS EXCLUSIVE MODE;
+        ALTER TABLE snapshots_store ADD COLUMN checksum bigint, ADD COLUMN checksum_at bigint;
+        ALTER TABLE states_store ADD COLUMN checksum bigint, ADD COLUMN checksum_at bigint,
+            ADD COLUMN encryption_key_id text;
+        ALTER TABLE events_store ADD COLUMN checksum bigint;
+        """
 
     /// The columns that eGo for Go's tables get, all nullable, so that no row is written: new rows have their place in
     /// the journal by default, whoever inserts them. Takes a lock that nobody can write beside, for a moment.
@@ -246,21 +268,21 @@ enum PostgresSchema {
             [
                 "persistence_id", "sequence_number", "is_deleted", "event_payload", "event_manifest", "timestamp",
                 "shard_number", "encryption_key_id", "is_encrypted", "transaction_id", "position", "metadata",
-                "unknown_fields",
+                "unknown_fields", "checksum",
             ]
         ),
         (
             "snapshots_store",
             [
                 "persistence_id", "sequence_number", "state_payload", "state_manifest", "timestamp",
-                "encryption_key_id", "is_encrypted",
+                "encryption_key_id", "is_encrypted", "checksum", "checksum_at",
             ]
         ),
         (
             "states_store",
             [
                 "persistence_id", "version_number", "state_payload", "state_manifest", "timestamp", "shard_number",
-                "metadata",
+                "metadata", "checksum", "checksum_at", "encryption_key_id",
             ]
         ),
         ("offsets_store", ["projection_name", "shard_number", "current_offset", "timestamp"]),
@@ -303,7 +325,7 @@ enum PostgresSchema {
                 "number", "timestamp", "actor", "action", "arguments", "reason", "result", "previous_hash", "hash",
             ]
         ),
-        ("ego_tombstones", ["persistence_id", "sequence_number", "erased_at"]),
+        ("ego_tombstones", ["persistence_id", "sequence_number", "erased_at", "number"]),
         ("ego_holds", ["persistence_id", "reason", "placed_at"]),
     ]
 
@@ -316,8 +338,11 @@ enum PostgresSchema {
                 "shard_number",
             ]
         ),
-        ("snapshots_store", columns[1].columns),
-        ("states_store", columns[2].columns.filter { $0 != "metadata" }),
+        ("snapshots_store", columns[1].columns.filter { !$0.hasPrefix("checksum") }),
+        (
+            "states_store",
+            columns[2].columns.filter { !["metadata", "checksum", "checksum_at", "encryption_key_id"].contains($0) }
+        ),
         ("offsets_store", columns[3].columns),
     ]
 }

@@ -173,12 +173,12 @@ extension PostgresStore {
             CROSS JOIN verdict WHERE is_clear ORDER BY c.id COLLATE "C", c.command_id COLLATE "C"
         ), added AS (
             INSERT INTO events_store (persistence_id, sequence_number, event_payload, event_manifest, "timestamp",
-                shard_number, encryption_key_id, is_encrypted, metadata, unknown_fields)
+                shard_number, encryption_key_id, is_encrypted, metadata, unknown_fields, checksum)
             SELECT e.id, v.number, v.payload, v.manifest, v.time, e.shard, v.key_id, v.is_encrypted, v.metadata,
-                v.unknown_fields
+                v.unknown_fields, v.checksum
             FROM unnest($9::int8[], $10::int8[], $11::int8[], $12::text[], $13::bytea[], $14::text[], $15::bool[],
-                $16::bytea[], $17::bytea[]) WITH ORDINALITY
-                AS v(entity, number, time, manifest, payload, key_id, is_encrypted, metadata, unknown_fields, n)
+                $16::bytea[], $17::bytea[], $18::int8[]) WITH ORDINALITY
+                AS v(entity, number, time, manifest, payload, key_id, is_encrypted, metadata, unknown_fields, checksum, n)
             JOIN entity e ON e.n = v.entity CROSS JOIN verdict
             WHERE is_clear ORDER BY e.n, v.number
             RETURNING persistence_id, sequence_number, transaction_id, position
@@ -378,6 +378,7 @@ struct EventColumns {
     private var areEncrypted: [Bool] = []
     private var metadata: [[UInt8]?] = []
     private var unknownFields: [[UInt8]?] = []
+    private var checksums: [Int64] = []
 
     mutating func add(
         entity: Int64, number: SequenceNumber, time: Int64, manifest: String, payload: [UInt8], key: String,
@@ -392,12 +393,14 @@ struct EventColumns {
         areEncrypted.append(isEncrypted)
         self.metadata.append(metadata.isEmpty ? nil : metadata)
         self.unknownFields.append(unknownFields.isEmpty ? nil : unknownFields)
+        checksums.append(payload.payloadChecksum)
     }
 
     var values: [PostgresValue] {
         [
             .integers(entities), .integers(numbers), .integers(times), .texts(manifests), .blobs(payloads),
             .texts(keys), .bools(areEncrypted), .blobs(metadata), .blobs(unknownFields),
+            .integers(checksums),
         ]
     }
 }

@@ -80,6 +80,15 @@ extension PostgresStore {
             return try connection.execute(
                 "DELETE FROM snapshots_store WHERE persistence_id = $1 AND sequence_number <= $2",
                 [.id(id), .sequence(number)])
+        case .deleteSnapshot(let id, let number):
+            return try connection.execute(
+                "DELETE FROM snapshots_store WHERE persistence_id = $1 AND sequence_number = $2",
+                [.id(id), .sequence(number)])
+        case .eraseTraces(let id):
+            return try connection.execute("DELETE FROM ego_dead_letters WHERE persistence_id = $1", [.id(id)])
+                + connection.execute("DELETE FROM ego_commands WHERE persistence_id = $1", [.id(id)])
+        case .dropInlineState(let id, let first, let last):
+            return try dropInlineState(of: id, from: first, through: last, on: connection)
         case .saveSnapshot(let snapshot):
             let statement = upsert(snapshot)
             return try connection.execute(statement.sql, statement.parameters)
@@ -95,7 +104,8 @@ extension PostgresStore {
             try connection.execute("DELETE FROM ego_commands WHERE persistence_id = $1", [id])
             return try connection.execute(
                 """
-                INSERT INTO ego_tombstones (persistence_id, sequence_number, erased_at) VALUES ($1, $2, $3)
+                INSERT INTO ego_tombstones (persistence_id, sequence_number, erased_at, number)
+                VALUES ($1, $2, $3, (SELECT coalesce(max(number), 0) + 1 FROM ego_tombstones))
                 ON CONFLICT (persistence_id) DO NOTHING
                 """, [id, .sequence(tombstone.sequenceNumber), .time(tombstone.erasedAt)])
         case .saveJob(let job): return try save(job, on: connection)
@@ -211,12 +221,13 @@ extension PostgresStore {
     }
     private static let insertEvents = """
         INSERT INTO events_store (persistence_id, sequence_number, event_payload, event_manifest, "timestamp",
-            shard_number, encryption_key_id, is_encrypted, metadata, unknown_fields, is_deleted)
+            shard_number, encryption_key_id, is_encrypted, metadata, unknown_fields, checksum, is_deleted)
         SELECT e.id, v.number, v.payload, v.manifest, v.time, e.shard, v.key_id, v.is_encrypted, v.metadata,
-            v.unknown_fields, v.is_deleted
+            v.unknown_fields, v.checksum, v.is_deleted
         FROM unnest($3::int8[], $4::int8[], $5::int8[], $6::text[], $7::bytea[], $8::text[], $9::bool[], $10::bytea[],
-            $11::bytea[], $12::bool[]) WITH ORDINALITY
-            AS v(entity, number, time, manifest, payload, key_id, is_encrypted, metadata, unknown_fields, is_deleted, n)
+            $11::bytea[], $12::int8[], $13::bool[]) WITH ORDINALITY
+            AS v(entity, number, time, manifest, payload, key_id, is_encrypted, metadata, unknown_fields, checksum,
+                is_deleted, n)
         JOIN unnest($1::text[], $2::int8[]) WITH ORDINALITY AS e(id, shard, n) ON e.n = v.entity
         ORDER BY v.n
         """
@@ -296,14 +307,15 @@ extension PostgresStore {
         let added = try connection.execute(
             """
             INSERT INTO states_store (persistence_id, version_number, state_payload, state_manifest, "timestamp",
-                shard_number, metadata)
-            SELECT $1, $2, $3, $4, $5, $6, $7
+                shard_number, metadata, checksum, checksum_at, encryption_key_id)
+            SELECT $1, $2, $3, $4, $5, $6, $7, $8, $5, $9
             WHERE NOT EXISTS (SELECT 1 FROM ego_tombstones WHERE persistence_id = $1)
             ON CONFLICT (persistence_id) DO NOTHING
             """,
             [
                 .id(id), .sequence(state.version), .bytes(state.payload), .text(state.manifest),
                 .integer(clock.stored(state.timestamp)), shard(of: id), .bytes(orNull: state.metadata.encoded),
+                .integer(state.payload.payloadChecksum), .optional(state.isEncrypted ? state.encryptionKeyID : nil),
             ])
         if added == 1, let commandID = state.metadata.commandID {
             var commands = CommandColumns()

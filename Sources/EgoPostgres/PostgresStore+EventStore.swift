@@ -82,7 +82,7 @@ extension PostgresStore {
             // The head first: what is below it now is below it in the page too, so nothing is stepped over.
             let head = try connection.head()
             return try connection.page(statement, after: offset, head: head, limit: limit, clock) { event, row in
-                event.isErased = row.bool(14)
+                event.isErased = row.bool(15)
             }
         }
     }
@@ -267,11 +267,12 @@ extension PostgresRow {
         let metadata = isNull(10) ? .none : (try? EventMetadata(encoded: bytes(10))) ?? .none
         var unknownFields = bytes(11)
         if !isNull(12) { unknownFields += PersistedEvent.unknownFields(serializedInlineState: bytes(12)) }
+        let payload = bytes(13)
         return PersistedEvent(
             persistenceID: id, sequenceNumber: SequenceNumber(UInt64(clamping: integer(3))),
             offset: isNull(0) ? .start : Offset(transactionID: transactionID(0), position: Position(integer(1))),
             timestamp: clock.moment(integer(4)), shard: Shard(UInt64(bitPattern: integer(5))),
-            manifest: text(6), payload: bytes(13), encryptionKeyID: text(9), isEncrypted: bool(7), isDeleted: bool(8),
-            metadata: metadata, unknownFields: unknownFields)
+            manifest: text(6), payload: payload, encryptionKeyID: text(9), isEncrypted: bool(7), isDeleted: bool(8),
+            isDamaged: !isNull(14) && integer(14) != payload.payloadChecksum, metadata: metadata, unknownFields: unknownFields)
     }
 }

@@ -37,6 +37,16 @@ extension PostgresStore {
         }
     }
 
+    public func keys(after id: String?, limit: Int) async throws(StoreError) -> [KeyListing] {
+        if !layout.isAdopted { return [] }
+        return try await read("list keys") { (connection) throws(PostgresError) in
+            try connection.all(
+                "SELECT \(Self.columns) FROM ego_keys WHERE $1::text IS NULL OR id > $1 ORDER BY id LIMIT $2",
+                [.optional(id), .integer(Int64(max(1, limit)))]
+            ) { row in KeyListing(key: Self.key(row), isDestroyed: row.isNull(2)) }
+        }
+    }
+
     public func rewrap(_ keys: [StoredKey]) async throws(StoreError) {
         try await write("rewrap keys") { (connection) throws(StoreError) in
             for key in keys {

@@ -158,6 +158,18 @@ extension PostgresStore {
         }
     }
 
+    public func erasures(after number: UInt64, limit: Int) async throws(StoreError) -> [Erasure] {
+        if !layout.isAdopted { return [] }
+        return try await read("read erasures") { (connection) throws(PostgresError) in
+            try connection.all(
+                "SELECT number, persistence_id FROM ego_tombstones WHERE number > $1 ORDER BY number LIMIT $2",
+                [.integer(Int64(clamping: number)), .integer(Int64(max(1, limit)))]
+            ) { row in
+                Erasure(number: UInt64(row.integer(0)), persistenceID: PersistenceID(stored: row.text(1)))
+            }
+        }
+    }
+
     public func tombstone(of id: PersistenceID) async throws(StoreError) -> Tombstone? {
         if !layout.isAdopted { return nil }
         return try await read("read tombstone") { (connection) throws(PostgresError) in

@@ -98,7 +98,7 @@ extension PostgresStore {
             }, wrap: { StoreError($0, during: what) })
     }
 
-    /// Touches Ego's own tables only: nobody waits for long.
+    /// Nobody waits for long: eGo for Go's tables only get columns, last.
     private static func upgrade(
         from version: Int, on connection: PostgresConnection, _ layout: PostgresLayout
     ) throws(PostgresError) {
@@ -106,6 +106,7 @@ extension PostgresStore {
         for step in PostgresSchema.upgrades(collation: layout.collation)[(version - 1)...] {
             try connection.script(step)
         }
+        if version < 3 { try connection.script(PostgresSchema.columnsOfVersion3) }
         try connection.execute(
             "UPDATE ego_metadata SET value = $1 WHERE key = 'schema_version'",
             [.text(String(PostgresSchema.version))])
@@ -131,10 +132,12 @@ extension PostgresStore {
         }
         // Last, and for a moment: from here on writers wait.
         try connection.script("SET LOCAL lock_timeout = '400ms'")
+        try connection.script("LOCK TABLE snapshots_store IN ACCESS EXCLUSIVE MODE")
         try connection.script("LOCK TABLE states_store IN ACCESS EXCLUSIVE MODE")
         try connection.script("LOCK TABLE events_store IN ACCESS EXCLUSIVE MODE")
         if layout.hasInlineState { try connection.script(PostgresSchema.relaxedInlineState) }
         try connection.script(PostgresSchema.addedColumns)
+        try connection.script(PostgresSchema.columnsOfVersion3)
         if isNew { try connection.script(PostgresSchema.orderIndex) }
     }
 

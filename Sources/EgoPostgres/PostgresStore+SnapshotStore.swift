@@ -2,7 +2,8 @@ public import EgoCore
 
 extension PostgresStore {
     private static let columns = """
-        s.sequence_number, s."timestamp", s.state_manifest, s.is_encrypted, s.encryption_key_id, s.state_payload
+        s.sequence_number, s."timestamp", s.state_manifest, s.is_encrypted, s.encryption_key_id, s.state_payload,
+        CASE WHEN s.checksum_at = s."timestamp" THEN s.checksum END
         """
 
     public func save(_ snapshot: StoredSnapshot) async throws(StoreError) {
@@ -21,17 +22,18 @@ extension PostgresStore {
         PostgresStatement(
             """
             INSERT INTO snapshots_store AS s (persistence_id, sequence_number, state_payload, state_manifest, "timestamp",
-                encryption_key_id, is_encrypted)
-            SELECT $1, $2, $3, $4, $5, $6, $7
+                encryption_key_id, is_encrypted, checksum, checksum_at)
+            SELECT $1, $2, $3, $4, $5, $6, $7, $8, $5
             WHERE NOT EXISTS (SELECT 1 FROM ego_tombstones WHERE persistence_id = $1)
             ON CONFLICT (persistence_id, sequence_number) DO UPDATE SET state_payload = excluded.state_payload,
                 state_manifest = excluded.state_manifest, "timestamp" = excluded."timestamp",
-                encryption_key_id = excluded.encryption_key_id, is_encrypted = excluded.is_encrypted
+                encryption_key_id = excluded.encryption_key_id, is_encrypted = excluded.is_encrypted,
+                checksum = excluded.checksum, checksum_at = excluded.checksum_at
             """,
             [
                 .id(snapshot.persistenceID), .sequence(snapshot.sequenceNumber), .bytes(snapshot.payload),
                 .text(snapshot.manifest), .integer(clock.stored(snapshot.timestamp)), .text(snapshot.encryptionKeyID),
-                .bool(snapshot.isEncrypted),
+                .bool(snapshot.isEncrypted), .integer(snapshot.payload.payloadChecksum),
             ])
     }
 
@@ -76,9 +78,11 @@ extension PostgresStore {
     }
 
     private static func snapshot(_ row: PostgresRow, of id: PersistenceID, _ clock: StoredClock) -> StoredSnapshot {
-        StoredSnapshot(
+        let payload = row.bytes(5)
+        return StoredSnapshot(
             persistenceID: id, sequenceNumber: SequenceNumber(UInt64(clamping: row.integer(0))),
-            timestamp: clock.moment(row.integer(1)), manifest: row.text(2), payload: row.bytes(5),
-            encryptionKeyID: row.text(4), isEncrypted: row.bool(3))
+            timestamp: clock.moment(row.integer(1)), manifest: row.text(2), payload: payload,
+            encryptionKeyID: row.text(4), isEncrypted: row.bool(3),
+            isDamaged: !row.isNull(6) && row.integer(6) != payload.payloadChecksum)
     }
 }

@@ -65,16 +65,21 @@ extension PostgresStore {
         let sql = layout.statement(
             [],
             """
-            SELECT s.version_number, s."timestamp", s.shard_number, s.state_manifest, s.state_payload, s.metadata
+            SELECT s.version_number, s."timestamp", s.shard_number, s.state_manifest, s.state_payload, s.metadata,
+                CASE WHEN s.checksum_at = s."timestamp" THEN s.checksum END,
+                CASE WHEN s.checksum_at = s."timestamp" THEN s.encryption_key_id END
             FROM states_store s WHERE s.persistence_id = $1
             """)
         let clock = clock
         return try await read("read state") { (connection) throws(PostgresError) in
             try connection.first(sql, [.id(id)]) { row in
-                StoredState(
+                let payload = row.bytes(4)
+                return StoredState(
                     persistenceID: id, version: SequenceNumber(UInt64(clamping: row.integer(0))),
                     timestamp: clock.moment(row.integer(1)), shard: Shard(UInt64(bitPattern: row.integer(2))),
-                    manifest: row.text(3), payload: row.bytes(4),
+                    manifest: row.text(3), payload: payload, encryptionKeyID: row.optionalText(7) ?? "",
+                    isEncrypted: !row.isNull(7),
+                    isDamaged: !row.isNull(6) && row.integer(6) != payload.payloadChecksum,
                     metadata: (try? EventMetadata(encoded: row.bytes(5))) ?? .none)
             }
         }
@@ -143,6 +148,8 @@ private struct StatePlan {
                     .id(id), .sequence(state.after), .bytes(state.write.payload ?? []),
                     .text(PersistedEvent.anyManifest), .integer(clock.stored(state.write.timestamp)), shard(id),
                     .bytes(orNull: state.write.metadata.encoded), .sequence(state.before),
+                    .integer((state.write.payload ?? []).payloadChecksum),
+                    .optional(state.write.isEncrypted ? state.write.encryptionKeyID : nil),
                 ])
         }
         statements += made.sorted { $0.key < $1.key }.map { id, kind in
@@ -161,11 +168,12 @@ private struct StatePlan {
         """
     private static let upsertState = """
         INSERT INTO states_store AS s (persistence_id, version_number, state_payload, state_manifest, "timestamp",
-            shard_number, metadata)
-        VALUES ($1, $2, $3, $4, $5, $6, $7)
+            shard_number, metadata, checksum, checksum_at, encryption_key_id)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $9, $5, $10)
         ON CONFLICT (persistence_id) DO UPDATE SET version_number = excluded.version_number,
             state_payload = excluded.state_payload, state_manifest = excluded.state_manifest,
-            "timestamp" = excluded."timestamp", metadata = excluded.metadata
+            "timestamp" = excluded."timestamp", metadata = excluded.metadata, checksum = excluded.checksum,
+            checksum_at = excluded.checksum_at, encryption_key_id = excluded.encryption_key_id
             WHERE s.version_number = $8
         """
     private static let insertCommands = """

@@ -5,10 +5,10 @@ import EgoCore
 /// All names start with `ego_`, so that a store and an application's own tables can share a file.
 enum SQLiteSchema {
     /// The version that this program reads and writes.
-    static let version = 2
+    static let version = 3
 
     /// The steps from an empty database to ``version``; step `n` makes version `n + 1`.
-    static let steps = [version1, version2]
+    static let steps = [version1, version2, version3]
 
     private static let version1 = """
         CREATE TABLE ego_metadata (
@@ -181,5 +181,17 @@ enum SQLiteSchema {
             last_timestamp INTEGER NOT NULL,
             PRIMARY KEY (position, shard)
         ) WITHOUT ROWID;
+        """
+
+    /// Checksums of payloads, encrypted durable states, and the order of erasures.
+    private static let version3 = """
+        ALTER TABLE ego_events ADD COLUMN checksum INTEGER;
+        ALTER TABLE ego_snapshots ADD COLUMN checksum INTEGER;
+        ALTER TABLE ego_states ADD COLUMN checksum INTEGER;
+        ALTER TABLE ego_states ADD COLUMN flags INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE ego_states ADD COLUMN encryption_key INTEGER REFERENCES ego_names;
+        ALTER TABLE ego_tombstones ADD COLUMN number INTEGER;
+        UPDATE ego_tombstones AS t SET number = (SELECT count(*) FROM ego_tombstones o WHERE o.entity <= t.entity);
+        CREATE UNIQUE INDEX ego_tombstones_number ON ego_tombstones (number);
         """
 }

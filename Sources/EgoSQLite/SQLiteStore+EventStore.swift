@@ -43,8 +43,7 @@ extension SQLiteStore {
         let metadata = SQLiteValue.bytes(orNull: request.metadata.encoded)
         var position: Int64 = 0
         for (index, event) in request.events.enumerated() {
-            var key = SQLiteValue.null
-            if !event.encryptionKeyID.isEmpty { key = .integer(try connection.nameID(event.encryptionKeyID)) }
+            let key = try connection.keyName(event.encryptionKeyID)
             try connection.execute(
                 SQLiteConnection.insertEvent,
                 [
@@ -52,6 +51,7 @@ extension SQLiteStore {
                     .integer(entity.shard), .integer(try connection.nameID(event.manifest)),
                     .integer(EventFlags(isEncrypted: event.isEncrypted, isDeleted: false).rawValue), key, metadata,
                     .bytes(orNull: event.unknownFields), .blob(event.payload),
+                    .integer(event.payload.payloadChecksum),
                 ])
             position = connection.lastInsertedRow
         }
@@ -85,7 +85,7 @@ extension SQLiteStore {
 
     private static let selectEvents = """
         SELECT v.position, v.sequence_number, v.timestamp, v.shard, v.manifest, v.flags, v.encryption_key, v.metadata,
-            v.unknown_fields, v.payload
+            v.unknown_fields, v.payload, v.checksum
         FROM ego_events v
         WHERE v.entity = (SELECT id FROM ego_entities WHERE persistence_id = ?1)
             AND v.sequence_number BETWEEN ?2 AND ?3
@@ -115,7 +115,7 @@ extension SQLiteStore {
 
     private static let selectJournal = """
         SELECT v.position, v.sequence_number, v.timestamp, v.shard, v.manifest, v.flags, v.encryption_key, v.metadata,
-            v.unknown_fields, v.payload, e.persistence_id,
+            v.unknown_fields, v.payload, v.checksum, e.persistence_id,
             EXISTS (SELECT 1 FROM ego_tombstones t WHERE t.entity = v.entity)
         FROM ego_events v JOIN ego_entities e ON e.id = v.entity
         WHERE v.position > ?1
@@ -123,7 +123,7 @@ extension SQLiteStore {
         """
     private static let selectJournalOfShard = """
         SELECT v.position, v.sequence_number, v.timestamp, v.shard, v.manifest, v.flags, v.encryption_key, v.metadata,
-            v.unknown_fields, v.payload, e.persistence_id,
+            v.unknown_fields, v.payload, v.checksum, e.persistence_id,
             EXISTS (SELECT 1 FROM ego_tombstones t WHERE t.entity = v.entity)
         FROM ego_events v JOIN ego_entities e ON e.id = v.entity
         WHERE v.position > ?1 AND v.shard = ?3
@@ -147,8 +147,8 @@ extension SQLiteStore {
                     try connection.query(
                         shard == nil ? Self.selectJournal : Self.selectJournalOfShard, parameters
                     ) { (row) throws(SQLiteError) in
-                        var event = try connection.event(row, of: PersistenceID(stored: row.text(10)))
-                        event.isErased = row.integer(11) != 0
+                        var event = try connection.event(row, of: PersistenceID(stored: row.text(11)))
+                        event.isErased = row.integer(12) != 0
                         bytes += event.payload.count
                         events.append(event)
                         isFull = bytes >= limit.bytes || events.count == limit.rows
@@ -214,8 +214,8 @@ extension SQLiteConnection {
     private static let selectHead = "SELECT seq FROM sqlite_sequence WHERE name = 'ego_events'"
     static let insertEvent = """
         INSERT INTO ego_events (entity, sequence_number, timestamp, shard, manifest, flags, encryption_key, metadata,
-            unknown_fields, payload)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+            unknown_fields, payload, checksum)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
         """
     private static let selectCommand =
         "SELECT before, after FROM ego_commands WHERE entity = ?1 AND command_id = ?2"
@@ -227,8 +227,7 @@ extension SQLiteConnection {
 
     /// Writes an event as it is, with a number of the caller's.
     func insert(_ event: PersistedEvent, number: Int64, of entity: EntityRow) throws(SQLiteError) {
-        var key = SQLiteValue.null
-        if !event.encryptionKeyID.isEmpty { key = .integer(try nameID(event.encryptionKeyID)) }
+        let key = try keyName(event.encryptionKeyID)
         try execute(
             Self.insertEvent,
             [
@@ -236,7 +235,13 @@ extension SQLiteConnection {
                 .integer(try nameID(event.manifest)),
                 .integer(EventFlags(isEncrypted: event.isEncrypted, isDeleted: event.isDeleted).rawValue), key,
                 .bytes(orNull: event.metadata.encoded), .bytes(orNull: event.unknownFields), .blob(event.payload),
+                .integer(event.payload.payloadChecksum),
             ])
+    }
+
+    /// The number of a key's ID among the names; null for a record without one.
+    func keyName(_ id: String) throws(SQLiteError) -> SQLiteValue {
+        id.isEmpty ? .null : .integer(try nameID(id))
     }
 
     func command(_ commandID: CommandID, ofEntity entity: Int64) throws(SQLiteError) -> CommandRecord? {
@@ -252,13 +257,15 @@ extension SQLiteConnection {
         let flags = EventFlags(rawValue: row.integer(5))
         // What this program wrote decodes; metadata that somebody damaged is shown as none rather than hiding the event.
         let metadata = (try? EventMetadata(encoded: row.blob(7))) ?? .none
+        let payload = row.blob(9)
         return PersistedEvent(
             persistenceID: id, sequenceNumber: SequenceNumber(UInt64(bitPattern: row.integer(1))),
             offset: Offset(position: Position(row.integer(0))),
             timestamp: Timestamp(unixNanoseconds: row.integer(2)), shard: Shard(UInt64(bitPattern: row.integer(3))),
-            manifest: try name(row.integer(4)), payload: row.blob(9),
+            manifest: try name(row.integer(4)), payload: payload,
             encryptionKeyID: row.isNull(6) ? "" : try name(row.integer(6)), isEncrypted: flags.isEncrypted,
-            isDeleted: flags.isDeleted, metadata: metadata, unknownFields: row.blob(8))
+            isDeleted: flags.isDeleted, isDamaged: !row.isNull(10) && row.integer(10) != payload.payloadChecksum,
+            metadata: metadata, unknownFields: row.blob(8))
     }
 }
 

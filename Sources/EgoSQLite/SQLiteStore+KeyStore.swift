@@ -13,8 +13,9 @@ extension SQLiteStore {
     private static let updateKey = "UPDATE ego_keys SET wrapped = ?2 WHERE id = ?1 AND wrapped IS NOT NULL"
     private static let destroyKeys =
         "UPDATE ego_keys SET wrapped = NULL WHERE persistence_id = ?1 AND wrapped IS NOT NULL"
-    /// Freed space is overwritten, so that a destroyed key does not stay in the file.
-    private static let secureDelete = "PRAGMA secure_delete = ON"
+    private static let selectListing = """
+        SELECT id, persistence_id, wrapped, created_at FROM ego_keys WHERE ?1 IS NULL OR id > ?1 ORDER BY id LIMIT ?2
+        """
 
     public func add(_ key: StoredKey) async throws(StoreError) {
         let added = try await write { (connection) throws(StoreError) in
@@ -45,6 +46,16 @@ extension SQLiteStore {
         }
     }
 
+    public func keys(after id: String?, limit: Int) async throws(StoreError) -> [KeyListing] {
+        try await read { (connection) throws(StoreError) in
+            try connection.run("list keys") { () throws(SQLiteError) in
+                try connection.all(
+                    Self.selectListing, [id.map { .text($0) } ?? .null, .integer(Int64(max(1, limit)))]
+                ) { row in KeyListing(key: Self.key(row), isDestroyed: row.isNull(2)) }
+            }
+        }
+    }
+
     public func rewrap(_ keys: [StoredKey]) async throws(StoreError) {
         try await write { (connection) throws(StoreError) in
             for key in keys {
@@ -57,11 +68,7 @@ extension SQLiteStore {
     }
 
     public func destroyKeys(of id: PersistenceID) async throws(StoreError) -> Int {
-        guard let writer else { throw StoreError(.readOnly, "the store was opened for reading only") }
-        try await writer.run { (connection) throws(StoreError) in
-            try connection.run("destroy keys") { () throws(SQLiteError) in try connection.script(Self.secureDelete) }
-        }
-        return try await write { (connection) throws(StoreError) in
+        try await write { (connection) throws(StoreError) in
             try connection.run("destroy keys") { () throws(SQLiteError) in
                 try connection.execute(Self.destroyKeys, [.text(id.rawValue)])
             }

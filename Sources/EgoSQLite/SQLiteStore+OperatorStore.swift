@@ -142,6 +142,23 @@ extension SQLiteStore {
         WHERE e.persistence_id = ?1
         """
 
+    private static let selectErasures = """
+        SELECT t.number, e.persistence_id FROM ego_tombstones t JOIN ego_entities e ON e.id = t.entity
+        WHERE t.number > ?1 ORDER BY t.number LIMIT ?2
+        """
+
+    public func erasures(after number: UInt64, limit: Int) async throws(StoreError) -> [Erasure] {
+        try await read { (connection) throws(StoreError) in
+            try connection.run("read erasures") { () throws(SQLiteError) in
+                try connection.all(
+                    Self.selectErasures, [.integer(Int64(clamping: number)), .integer(Int64(max(1, limit)))]
+                ) { row in
+                    Erasure(number: UInt64(row.integer(0)), persistenceID: PersistenceID(stored: row.text(1)))
+                }
+            }
+        }
+    }
+
     public func tombstone(of id: PersistenceID) async throws(StoreError) -> Tombstone? {
         try await read { (connection) throws(StoreError) in
             try connection.run("read tombstone") { () throws(SQLiteError) in

@@ -2,13 +2,13 @@ public import EgoCore
 
 extension SQLiteStore {
     private static let selectLatest = """
-        SELECT s.sequence_number, s.timestamp, s.manifest, s.flags, s.encryption_key, s.payload
+        SELECT s.sequence_number, s.timestamp, s.manifest, s.flags, s.encryption_key, s.payload, s.checksum
         FROM ego_snapshots s
         WHERE s.entity = (SELECT id FROM ego_entities WHERE persistence_id = ?1) AND s.sequence_number <= ?2
         ORDER BY s.sequence_number DESC LIMIT 1
         """
     private static let selectSnapshots = """
-        SELECT s.sequence_number, s.timestamp, s.manifest, s.flags, s.encryption_key, s.payload
+        SELECT s.sequence_number, s.timestamp, s.manifest, s.flags, s.encryption_key, s.payload, s.checksum
         FROM ego_snapshots s
         WHERE s.entity = (SELECT id FROM ego_entities WHERE persistence_id = ?1) AND s.sequence_number >= ?2
         ORDER BY s.sequence_number LIMIT ?3
@@ -63,34 +63,36 @@ extension SQLiteStore {
 
 extension SQLiteConnection {
     private static let upsertSnapshot = """
-        INSERT INTO ego_snapshots (entity, sequence_number, timestamp, manifest, flags, encryption_key, payload)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+        INSERT INTO ego_snapshots (entity, sequence_number, timestamp, manifest, flags, encryption_key, payload,
+            checksum)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
         ON CONFLICT (entity, sequence_number) DO UPDATE SET timestamp = excluded.timestamp,
             manifest = excluded.manifest, flags = excluded.flags, encryption_key = excluded.encryption_key,
-            payload = excluded.payload
+            payload = excluded.payload, checksum = excluded.checksum
         """
 
     /// Saves a snapshot, unless its entity was erased; returns how many rows that made. In a write transaction only.
     func save(_ snapshot: StoredSnapshot, shardCount: UInt32) throws(SQLiteError) -> Int {
         let entity = try entity(making: snapshot.persistenceID, kind: nil, shardCount: shardCount)
         if entity.isErased { return 0 }
-        var key = SQLiteValue.null
-        if !snapshot.encryptionKeyID.isEmpty { key = .integer(try nameID(snapshot.encryptionKeyID)) }
+        let key = try keyName(snapshot.encryptionKeyID)
         return try execute(
             Self.upsertSnapshot,
             [
                 .integer(entity.id), .sequence(snapshot.sequenceNumber), .time(snapshot.timestamp),
                 .integer(try nameID(snapshot.manifest)),
                 .integer(EventFlags(isEncrypted: snapshot.isEncrypted, isDeleted: false).rawValue), key,
-                .blob(snapshot.payload),
+                .blob(snapshot.payload), .integer(snapshot.payload.payloadChecksum),
             ])
     }
 
     fileprivate func snapshot(_ row: SQLiteStatement, of id: PersistenceID) throws(SQLiteError) -> StoredSnapshot {
-        StoredSnapshot(
+        let payload = row.blob(5)
+        return StoredSnapshot(
             persistenceID: id, sequenceNumber: SequenceNumber(UInt64(bitPattern: row.integer(0))),
             timestamp: Timestamp(unixNanoseconds: row.integer(1)), manifest: try name(row.integer(2)),
-            payload: row.blob(5), encryptionKeyID: row.isNull(4) ? "" : try name(row.integer(4)),
-            isEncrypted: EventFlags(rawValue: row.integer(3)).isEncrypted)
+            payload: payload, encryptionKeyID: row.isNull(4) ? "" : try name(row.integer(4)),
+            isEncrypted: EventFlags(rawValue: row.integer(3)).isEncrypted,
+            isDamaged: !row.isNull(6) && row.integer(6) != payload.payloadChecksum)
     }
 }

@@ -2,21 +2,24 @@ public import EgoCore
 
 extension SQLiteStore {
     private static let insertState = """
-        INSERT INTO ego_states (entity, version, timestamp, manifest, metadata, payload)
-        VALUES (?1, ?2 + 1, ?3, ?4, ?5, ?6)
+        INSERT INTO ego_states (entity, version, timestamp, manifest, metadata, payload, checksum, flags, encryption_key)
+        VALUES (?1, ?2 + 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
         ON CONFLICT (entity) DO UPDATE SET version = excluded.version, timestamp = excluded.timestamp,
-            manifest = excluded.manifest, metadata = excluded.metadata, payload = excluded.payload
+            manifest = excluded.manifest, metadata = excluded.metadata, payload = excluded.payload,
+            checksum = excluded.checksum, flags = excluded.flags, encryption_key = excluded.encryption_key
             WHERE ego_states.version = ?2
         """
     private static let updateState = """
-        UPDATE ego_states SET version = ?2 + 1, timestamp = ?3, manifest = ?4, metadata = ?5, payload = ?6
+        UPDATE ego_states SET version = ?2 + 1, timestamp = ?3, manifest = ?4, metadata = ?5, payload = ?6,
+            checksum = ?7, flags = ?8, encryption_key = ?9
         WHERE entity = ?1 AND version = ?2
         """
     private static let selectVersion = "SELECT version FROM ego_states WHERE entity = ?1"
     private static let insertCommand =
         "INSERT INTO ego_commands (entity, command_id, before, after) VALUES (?1, ?2, ?3, ?4)"
     private static let selectState = """
-        SELECT s.version, s.timestamp, e.shard, s.manifest, s.payload, s.metadata
+        SELECT s.version, s.timestamp, e.shard, s.manifest, s.payload, s.metadata, s.checksum, s.flags,
+            s.encryption_key
         FROM ego_states s JOIN ego_entities e ON e.id = s.entity
         WHERE e.persistence_id = ?1
         """
@@ -60,7 +63,9 @@ extension SQLiteStore {
                 [
                     .integer(entity.id), .sequence(expected), .time(write.timestamp),
                     .integer(try connection.nameID(PersistedEvent.anyManifest)),
-                    .bytes(orNull: write.metadata.encoded), .blob(payload),
+                    .bytes(orNull: write.metadata.encoded), .blob(payload), .integer(payload.payloadChecksum),
+                    .integer(EventFlags(isEncrypted: write.isEncrypted, isDeleted: false).rawValue),
+                    try connection.keyName(write.encryptionKeyID),
                 ])
             if changed == 0 { return .conflict(actual: actual) }
             after = expected.next
@@ -80,11 +85,14 @@ extension SQLiteStore {
             try connection.run("read state") { () throws(SQLiteError) in
                 var found: StoredState?
                 try connection.query(Self.selectState, [.text(id.rawValue)]) { (row) throws(SQLiteError) in
+                    let payload = row.blob(4)
                     found = StoredState(
                         persistenceID: id, version: SequenceNumber(UInt64(bitPattern: row.integer(0))),
                         timestamp: Timestamp(unixNanoseconds: row.integer(1)),
                         shard: Shard(UInt64(bitPattern: row.integer(2))), manifest: try connection.name(row.integer(3)),
-                        payload: row.blob(4), metadata: (try? EventMetadata(encoded: row.blob(5))) ?? .none)
+                        payload: payload, encryptionKeyID: row.isNull(8) ? "" : try connection.name(row.integer(8)),
+                        isEncrypted: EventFlags(rawValue: row.integer(7)).isEncrypted,
+                        isDamaged: !row.isNull(6) && row.integer(6) != payload.payloadChecksum, metadata: (try? EventMetadata(encoded: row.blob(5))) ?? .none)
                     return false
                 }
                 return found
@@ -95,8 +103,8 @@ extension SQLiteStore {
 
 extension SQLiteConnection {
     private static let addState = """
-        INSERT INTO ego_states (entity, version, timestamp, manifest, metadata, payload)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (entity) DO NOTHING
+        INSERT INTO ego_states (entity, version, timestamp, manifest, metadata, payload, checksum, flags, encryption_key)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (entity) DO NOTHING
         """
     private static let addCommand = """
         INSERT INTO ego_commands (entity, command_id, before, after) VALUES (?1, ?2, ?3, ?4)
@@ -112,6 +120,9 @@ extension SQLiteConnection {
             [
                 .integer(entity.id), .sequence(state.version), .time(state.timestamp),
                 .integer(try nameID(state.manifest)), .bytes(orNull: state.metadata.encoded), .blob(state.payload),
+                .integer(state.payload.payloadChecksum),
+                .integer(EventFlags(isEncrypted: state.isEncrypted, isDeleted: false).rawValue),
+                try keyName(state.encryptionKeyID),
             ])
         if added == 1, let commandID = state.metadata.commandID {
             let before = SequenceNumber(max(state.version.rawValue, 1) - 1)

@@ -77,6 +77,7 @@ public final class SQLiteStore: Store {
     ) throws(StoreError) -> SQLiteConnection {
         do throws(SQLiteError) {
             let connection = try SQLiteConnection(path: path, mode: mode, busyTimeout: options.busyTimeout)
+            // What is deleted is overwritten, always: an erasure later on cannot reach what lies about in free pages.
             // 8,000 pages between checkpoints: with the default of 1,000 large transactions wait for them.
             try connection.script(
                 """
@@ -84,6 +85,7 @@ public final class SQLiteStore: Store {
                 PRAGMA wal_autocheckpoint = 8000;
                 PRAGMA cache_size = -\(max(options.cacheBytes, 1 << 20) / 1024);
                 PRAGMA temp_store = MEMORY;
+                PRAGMA secure_delete = ON;
                 """)
             if let pages = options.maximumPages { try connection.script("PRAGMA max_page_count = \(pages)") }
             return connection

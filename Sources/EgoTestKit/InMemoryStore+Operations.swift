@@ -78,6 +78,13 @@ extension InMemoryStore: KeyStore {
         }
     }
 
+    public func keys(after id: String?, limit: Int) async throws(StoreError) -> [KeyListing] {
+        try locked { state in
+            state.keys.filter { id == nil || $0.key > id ?? "" }.sorted { $0.key < $1.key }.prefix(max(1, limit))
+                .map { KeyListing(key: $0.value.key, isDestroyed: $0.value.isDestroyed) }
+        }
+    }
+
     public func rewrap(_ keys: [StoredKey]) async throws(StoreError) {
         try locked { (state) throws(StoreError) in
             for key in keys where state.keys[key.id]?.isDestroyed ?? true {
@@ -254,6 +261,25 @@ extension InMemoryStore: OperatorStore {
             let before = state.entities[id]?.snapshots.count ?? 0
             state.entities[id]?.snapshots.removeAll { $0.sequenceNumber <= number }
             return before - (state.entities[id]?.snapshots.count ?? 0)
+        case .deleteSnapshot(let id, let number):
+            let before = state.entities[id]?.snapshots.count ?? 0
+            state.entities[id]?.snapshots.removeAll { $0.sequenceNumber == number }
+            return before - (state.entities[id]?.snapshots.count ?? 0)
+        case .eraseTraces(let id):
+            let before = state.deadLetters.count + (state.entities[id]?.commands.count ?? 0)
+            state.deadLetters.removeAll { $0.persistenceID == id }
+            state.entities[id]?.commands = [:]
+            return before - state.deadLetters.count
+        case .dropInlineState(let id, let first, let last):
+            var count = 0
+            for index in state.entities[id]?.journal ?? [] {
+                guard let event = state.journal[index], first <= event.sequenceNumber, event.sequenceNumber <= last,
+                    let rest = PersistedEvent.withoutInlineState(event.unknownFields)
+                else { continue }
+                state.journal[index]?.unknownFields = rest
+                count += 1
+            }
+            return count
         case .saveSnapshot(let snapshot): return save(snapshot, &state)
         case .deleteState(let id):
             defer { state.entities[id]?.state = nil }
@@ -264,6 +290,7 @@ extension InMemoryStore: OperatorStore {
             entity.commands = [:]
             if entity.tombstone != nil { return 0 }
             entity.tombstone = tombstone
+            state.erasures.append(tombstone.persistenceID)
             return 1
         case .saveJob(let job):
             var saved = job
@@ -380,6 +407,30 @@ extension InMemoryStore: OperatorStore {
 
     public func tombstone(of id: PersistenceID) async throws(StoreError) -> Tombstone? {
         try locked { state in state.entities[id]?.tombstone }
+    }
+
+    public func erasures(after number: UInt64, limit: Int) async throws(StoreError) -> [Erasure] {
+        try locked { state in
+            state.erasures.enumerated().map { Erasure(number: UInt64($0 + 1), persistenceID: $1) }
+                .filter { $0.number > number }.prefix(max(1, limit)).map { $0 }
+        }
+    }
+
+    public func newestInlineState(
+        of id: PersistenceID, through last: SequenceNumber
+    ) async throws(StoreError) -> PersistedEvent? {
+        try locked { state in
+            (state.entities[id]?.journal ?? []).compactMap { state.journal[$0] }
+                .last { $0.sequenceNumber <= last && $0.hasInlineState }
+        }
+    }
+
+    public func purge(_ search: ResidueSearch) async throws(StoreError) -> PurgeReport {
+        try locked { _ in PurgeReport() }
+    }
+
+    public func residue(_ search: ResidueSearch) async throws(StoreError) -> PurgeReport {
+        try locked { _ in PurgeReport() }
     }
 
     public func holds() async throws(StoreError) -> [LegalHold] {

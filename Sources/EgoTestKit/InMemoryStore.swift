@@ -28,6 +28,8 @@ public final class InMemoryStore: Store {
         var leases: [String: (lease: Lease, isHeld: Bool)] = [:]
         var jobs: [String: Job] = [:]
         var audit: [AuditRecord] = []
+        /// The erased entities in the order of erasure.
+        var erasures: [PersistenceID] = []
         var holds: [PersistenceID: LegalHold] = [:]
         var isClosed = false
     }
@@ -267,7 +269,7 @@ extension InMemoryStore: StateStore {
             after = actual.next
             entity.state = StoredState(
                 persistenceID: id, version: after, timestamp: write.timestamp, shard: entity.shard, payload: payload,
-                metadata: write.metadata)
+                encryptionKeyID: write.encryptionKeyID, isEncrypted: write.isEncrypted, metadata: write.metadata)
         }
         if let commandID {
             entity.commands[commandID] = CommandRecord(commandID: commandID, before: actual, after: after)

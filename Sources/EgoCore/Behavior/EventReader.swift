@@ -13,24 +13,38 @@ public struct EventReader: Sendable {
 
     /// The event's payload in the clear, as it was written.
     public func clear(_ event: PersistedEvent) throws(PayloadError) -> AnyPayload {
+        if event.isDamaged { throw .damaged }
         let payload = try AnyPayload(serialized: event.payload)
         if !event.isEncrypted { return payload }
         return try decrypt(
             payload,
             EncryptedRecord(
-                persistenceID: event.persistenceID, sequenceNumber: event.sequenceNumber, manifest: event.manifest,
-                keyID: event.encryptionKeyID))
+                role: .event, persistenceID: event.persistenceID, sequenceNumber: event.sequenceNumber,
+                manifest: event.manifest, keyID: event.encryptionKeyID))
     }
 
     /// The snapshot's payload in the clear.
     public func clear(_ snapshot: StoredSnapshot) throws(PayloadError) -> AnyPayload {
+        if snapshot.isDamaged { throw .damaged }
         let payload = try AnyPayload(serialized: snapshot.payload)
         if !snapshot.isEncrypted { return payload }
         return try decrypt(
             payload,
             EncryptedRecord(
-                persistenceID: snapshot.persistenceID, sequenceNumber: snapshot.sequenceNumber,
+                role: .snapshot, persistenceID: snapshot.persistenceID, sequenceNumber: snapshot.sequenceNumber,
                 manifest: snapshot.manifest, keyID: snapshot.encryptionKeyID))
+    }
+
+    /// The durable state's payload in the clear.
+    public func clear(_ state: StoredState) throws(PayloadError) -> AnyPayload {
+        if state.isDamaged { throw .damaged }
+        let payload = try AnyPayload(serialized: state.payload)
+        if !state.isEncrypted { return payload }
+        return try decrypt(
+            payload,
+            EncryptedRecord(
+                role: .state, persistenceID: state.persistenceID, sequenceNumber: state.version,
+                manifest: state.manifest, keyID: state.encryptionKeyID))
     }
 
     private func decrypt(_ payload: AnyPayload, _ record: EncryptedRecord) throws(PayloadError) -> AnyPayload {
@@ -55,7 +69,7 @@ public struct EventReader: Sendable {
     public func event<Event: MessageUnion>(
         _ record: PersistedEvent, as type: Event.Type
     ) throws(PayloadError) -> Event {
-        if adapters.isEmpty, !record.isEncrypted { return try Event.members.decode(serializedAny: record.payload) }
+        if adapters.isEmpty, !record.isEncrypted, !record.isDamaged { return try Event.members.decode(serializedAny: record.payload) }
         return try Event.members.decode(payload(of: record))
     }
 }

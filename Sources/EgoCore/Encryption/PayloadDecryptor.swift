@@ -12,9 +12,18 @@ public protocol PayloadDecryptor: Sendable {
 
 /// What a ciphertext belongs to.
 public struct EncryptedRecord: Sendable, Hashable {
+    /// What a record is to its entity.
+    public enum Role: UInt8, Sendable {
+        case event = 1
+        case snapshot = 2
+        case state = 3
+    }
+
+    /// What the record is to its entity.
+    public var role: Role
     /// The entity.
     public var persistenceID: PersistenceID
-    /// The event's or snapshot's number.
+    /// The event's or snapshot's number, or the state's version.
     public var sequenceNumber: SequenceNumber
     /// What the payload is.
     public var manifest: String
@@ -22,7 +31,10 @@ public struct EncryptedRecord: Sendable, Hashable {
     public var keyID: String
 
     /// A record with the given parts.
-    public init(persistenceID: PersistenceID, sequenceNumber: SequenceNumber, manifest: String, keyID: String) {
+    public init(
+        role: Role, persistenceID: PersistenceID, sequenceNumber: SequenceNumber, manifest: String, keyID: String
+    ) {
+        self.role = role
         self.persistenceID = persistenceID
         self.sequenceNumber = sequenceNumber
         self.manifest = manifest

@@ -168,3 +168,9 @@ enum XXH3 {
         }
     }
 }
+
+extension Array where Element == UInt8 {
+    /// What a store keeps beside a payload to tell whether it was altered: XXH3-64 of its bytes, as the integer that a
+    /// database takes.
+    package var payloadChecksum: Int64 { Int64(bitPattern: XXH3.hash64(self)) }
+}

@@ -13,6 +13,9 @@ public protocol KeyStore: Sendable {
     /// The entity's keys that were not destroyed, oldest first.
     func keys(of id: PersistenceID) async throws(StoreError) -> [StoredKey]
 
+    /// All keys after one by their ID, ascending by ID, at most `limit`; destroyed ones included.
+    func keys(after id: String?, limit: Int) async throws(StoreError) -> [KeyListing]
+
     /// Replaces the wrapped bytes of keys, all or none; used to wrap them with a new master key.
     ///
     /// - Throws: ``StoreError/Code/notFound`` when one of them is missing or destroyed.
@@ -39,6 +42,20 @@ public struct StoredKey: Sendable, Hashable {
         self.persistenceID = persistenceID
         self.wrapped = wrapped
         self.createdAt = createdAt
+    }
+}
+
+/// A key as a list shows it.
+public struct KeyListing: Sendable, Hashable {
+    /// The key; its ``StoredKey/wrapped`` bytes are empty when it was destroyed.
+    public var key: StoredKey
+    /// Whether it was destroyed.
+    public var isDestroyed: Bool
+
+    /// A listing with the given parts.
+    public init(key: StoredKey, isDestroyed: Bool) {
+        self.key = key
+        self.isDestroyed = isDestroyed
     }
 }
 

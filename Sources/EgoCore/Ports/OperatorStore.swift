@@ -55,6 +55,9 @@ public protocol OperatorStore: Sendable {
     /// The entity's tombstone; nil when it was not erased.
     func tombstone(of id: PersistenceID) async throws(StoreError) -> Tombstone?
 
+    /// Erasures after one by its number, ascending, at most `limit`. Whoever reads on from the last number misses none.
+    func erasures(after number: UInt64, limit: Int) async throws(StoreError) -> [Erasure]
+
     /// Legal holds, ascending by persistence ID.
     func holds() async throws(StoreError) -> [LegalHold]
 
@@ -62,6 +65,23 @@ public protocol OperatorStore: Sendable {
     ///
     /// - Parameter isThorough: whether every page of it is read, which takes as long as reading the whole store.
     func flaws(isThorough: Bool) async throws(StoreError) -> [StorageFlaw]
+
+    /// The newest event of an entity that carries eGo v3's inline state, up to and including `last`; nil when none does.
+    func newestInlineState(
+        of id: PersistenceID, through last: SequenceNumber
+    ) async throws(StoreError) -> PersistedEvent?
+
+    /// Removes from the database's files what deleted records have left there: whatever is not reached any more, but can
+    /// be read by somebody who has the files.
+    ///
+    /// It takes as long as reading the files, and where something is found as long as writing them.
+    ///
+    /// - Parameter search: what must not be left.
+    /// - Throws: ``StoreError/Code/busy`` when others keep what is old from being overwritten.
+    func purge(_ search: ResidueSearch) async throws(StoreError) -> PurgeReport
+
+    /// Looks for what ``purge(_:)`` removes, and changes nothing.
+    func residue(_ search: ResidueSearch) async throws(StoreError) -> PurgeReport
 
     /// What is dangerous in the store or about its server, though nothing is broken; empty when nothing is.
     ///

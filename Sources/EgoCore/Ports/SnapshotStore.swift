@@ -42,19 +42,25 @@ public struct StateWrite: Sendable {
     public var timestamp: Timestamp
     /// The state: a serialized `google.protobuf.Any`. Nil records that a command had no effect; it needs a command ID.
     public var payload: [UInt8]?
+    /// See ``StoredState/encryptionKeyID``.
+    public var encryptionKeyID: String
+    /// See ``StoredState/isEncrypted``.
+    public var isEncrypted: Bool
     /// Stored with the state; see ``AppendRequest/metadata``.
     public var metadata: EventMetadata
 
     /// A write with the given parts.
     public init(
         persistenceID: PersistenceID, kind: String? = nil, expectedVersion: SequenceNumber, timestamp: Timestamp,
-        payload: [UInt8]?, metadata: EventMetadata = .none
+        payload: [UInt8]?, encryptionKeyID: String = "", isEncrypted: Bool = false, metadata: EventMetadata = .none
     ) {
         self.persistenceID = persistenceID
         self.kind = kind
         self.expectedVersion = expectedVersion
         self.timestamp = timestamp
         self.payload = payload
+        self.encryptionKeyID = encryptionKeyID
+        self.isEncrypted = isEncrypted
         self.metadata = metadata
     }
 }

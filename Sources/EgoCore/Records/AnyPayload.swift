@@ -48,6 +48,8 @@ public struct AnyPayload: Sendable, Hashable {
 public enum PayloadError: Error, Sendable, Equatable {
     /// The bytes are no `google.protobuf.Any`, or one without a type.
     case malformed
+    /// The bytes are not those that were written.
+    case damaged
     /// No message type of that name is known.
     case unknownType(String)
     /// The bytes do not fit the message that they are said to be.
@@ -66,6 +68,7 @@ extension PayloadError: CustomStringConvertible {
     public var description: String {
         switch self {
         case .malformed: "the payload is no google.protobuf.Any"
+        case .damaged: "the stored bytes are not those that were written"
         case .unknownType(let name): "message type \(name) is not known to this domain"
         case .undecodable(let name): "the payload does not decode as \(name)"
         case .encrypted(let keyID): "the payload is encrypted with key \(keyID), and no encryptor is configured"

@@ -22,6 +22,8 @@ public struct PersistedEvent: Sendable, Hashable {
     public var isDeleted: Bool
     /// Whether its entity was erased: what is left of it is not to be used. Told by reads of the journal only.
     public var isErased: Bool
+    /// Whether the payload is not the one that was written: the store keeps a checksum of it.
+    public var isDamaged: Bool
     /// What travels beside the event.
     public var metadata: EventMetadata
     /// Fields of `egopb.Event` that its version 4 does not know, in wire format; field 5 is eGo v3's inline state.
@@ -34,7 +36,7 @@ public struct PersistedEvent: Sendable, Hashable {
     public init(
         persistenceID: PersistenceID, sequenceNumber: SequenceNumber, offset: Offset = .start, timestamp: Timestamp,
         shard: Shard, manifest: String = Self.anyManifest, payload: [UInt8], encryptionKeyID: String = "",
-        isEncrypted: Bool = false, isDeleted: Bool = false, isErased: Bool = false,
+        isEncrypted: Bool = false, isDeleted: Bool = false, isErased: Bool = false, isDamaged: Bool = false,
         metadata: EventMetadata = .none, unknownFields: [UInt8] = []
     ) {
         self.persistenceID = persistenceID
@@ -48,6 +50,7 @@ public struct PersistedEvent: Sendable, Hashable {
         self.isEncrypted = isEncrypted
         self.isDeleted = isDeleted
         self.isErased = isErased
+        self.isDamaged = isDamaged
         self.metadata = metadata
         self.unknownFields = unknownFields
     }
@@ -72,6 +75,25 @@ public struct PersistedEvent: Sendable, Hashable {
         }
         guard let state else { return nil }
         return try AnyPayload(serialized: state)
+    }
+
+    /// Whether there is an inline state, whatever it holds.
+    package var hasInlineState: Bool { Self.withoutInlineState(unknownFields) != nil }
+
+    /// The unknown fields without the inline state; nil when there is none in them. What cannot be read is kept.
+    package static func withoutInlineState(_ fields: [UInt8]) -> [UInt8]? {
+        let kept = try? fields.withRawBytes { (bytes) throws(WireFormatError) -> [UInt8] in
+            var kept: [UInt8] = []
+            var reader = WireReader(bytes)
+            var start = 0
+            while let (field, _) = try reader.next() {
+                if field != inlineStateField { kept += bytes[start..<reader.offset] }
+                start = reader.offset
+            }
+            return kept
+        }
+        guard let kept, kept.count < fields.count else { return nil }
+        return kept
     }
 
     /// `egopb.Event.resulting_state` of eGo v3, reserved since.

@@ -14,12 +14,14 @@ public struct StoredSnapshot: Sendable, Hashable {
     public var encryptionKeyID: String
     /// Whether the payload's value is ciphertext.
     public var isEncrypted: Bool
+    /// Whether the payload is not the one that was written; see ``PersistedEvent/isDamaged``.
+    public var isDamaged: Bool
 
     /// A snapshot with the given parts.
     public init(
         persistenceID: PersistenceID, sequenceNumber: SequenceNumber, timestamp: Timestamp,
         manifest: String = PersistedEvent.anyManifest, payload: [UInt8], encryptionKeyID: String = "",
-        isEncrypted: Bool = false
+        isEncrypted: Bool = false, isDamaged: Bool = false
     ) {
         self.persistenceID = persistenceID
         self.sequenceNumber = sequenceNumber
@@ -28,6 +30,7 @@ public struct StoredSnapshot: Sendable, Hashable {
         self.payload = payload
         self.encryptionKeyID = encryptionKeyID
         self.isEncrypted = isEncrypted
+        self.isDamaged = isDamaged
     }
 }
 
@@ -43,15 +46,22 @@ public struct StoredState: Sendable, Hashable {
     public var shard: Shard
     /// What the payload is; see ``PersistedEvent/manifest``.
     public var manifest: String
-    /// The state: a serialized `google.protobuf.Any`.
+    /// The state: a serialized `google.protobuf.Any`, whose value is ciphertext when ``isEncrypted``.
     public var payload: [UInt8]
+    /// The key that the payload is encrypted with; empty when it is not.
+    public var encryptionKeyID: String
+    /// Whether the payload's value is ciphertext.
+    public var isEncrypted: Bool
+    /// Whether the payload is not the one that was written; see ``PersistedEvent/isDamaged``.
+    public var isDamaged: Bool
     /// What travels beside the state.
     public var metadata: EventMetadata
 
     /// A state with the given parts.
     public init(
         persistenceID: PersistenceID, version: SequenceNumber, timestamp: Timestamp, shard: Shard,
-        manifest: String = PersistedEvent.anyManifest, payload: [UInt8], metadata: EventMetadata = .none
+        manifest: String = PersistedEvent.anyManifest, payload: [UInt8], encryptionKeyID: String = "",
+        isEncrypted: Bool = false, isDamaged: Bool = false, metadata: EventMetadata = .none
     ) {
         self.persistenceID = persistenceID
         self.version = version
@@ -59,6 +69,9 @@ public struct StoredState: Sendable, Hashable {
         self.shard = shard
         self.manifest = manifest
         self.payload = payload
+        self.encryptionKeyID = encryptionKeyID
+        self.isEncrypted = isEncrypted
+        self.isDamaged = isDamaged
         self.metadata = metadata
     }
 }

@@ -1,5 +1,3 @@
-public import EgoCore
-
 /// A store in front of another one; what a wrapper does not define itself goes to ``base``.
 public protocol ForwardingStore: Store {
     /// The store behind.
@@ -17,14 +15,14 @@ public enum StoreCall: String, Sendable, CaseIterable {
     case saveSnapshot, latestSnapshot, snapshots
     case saveStates, state
     case projections, projection, offsets, deadLetters, timestampOffsets
-    case addKey, key, keys, rewrap, destroyKeys
+    case addKey, key, keys, listKeys, rewrap, destroyKeys
     case metadata, entities, statistics, commitChanges, acquireLease, renewLease, releaseLease, leases
-    case job, jobs, audit, tombstone, holds, flaws, hazards
+    case job, jobs, audit, tombstone, erasures, holds, newestInlineState, purge, residue, flaws, hazards
 
     /// Whether the call changes the store.
     public var isWrite: Bool {
         switch self {
-        case .append, .saveSnapshot, .saveStates, .addKey, .rewrap, .destroyKeys,
+        case .append, .saveSnapshot, .saveStates, .addKey, .rewrap, .destroyKeys, .purge,
             .commitChanges, .acquireLease, .renewLease, .releaseLease:
             true
         default: false
@@ -137,6 +135,10 @@ extension ForwardingStore {
         try await forward(.keys) { () async throws(StoreError) in try await base.keys(of: id) }
     }
 
+    public func keys(after id: String?, limit: Int) async throws(StoreError) -> [KeyListing] {
+        try await forward(.listKeys) { () async throws(StoreError) in try await base.keys(after: id, limit: limit) }
+    }
+
     public func rewrap(_ keys: [StoredKey]) async throws(StoreError) {
         try await forward(.rewrap) { () async throws(StoreError) in try await base.rewrap(keys) }
     }
@@ -201,6 +203,28 @@ extension ForwardingStore {
 
     public func tombstone(of id: PersistenceID) async throws(StoreError) -> Tombstone? {
         try await forward(.tombstone) { () async throws(StoreError) in try await base.tombstone(of: id) }
+    }
+
+    public func erasures(after number: UInt64, limit: Int) async throws(StoreError) -> [Erasure] {
+        try await forward(.erasures) { () async throws(StoreError) in
+            try await base.erasures(after: number, limit: limit)
+        }
+    }
+
+    public func newestInlineState(
+        of id: PersistenceID, through last: SequenceNumber
+    ) async throws(StoreError) -> PersistedEvent? {
+        try await forward(.newestInlineState) { () async throws(StoreError) in
+            try await base.newestInlineState(of: id, through: last)
+        }
+    }
+
+    public func purge(_ search: ResidueSearch) async throws(StoreError) -> PurgeReport {
+        try await forward(.purge) { () async throws(StoreError) in try await base.purge(search) }
+    }
+
+    public func residue(_ search: ResidueSearch) async throws(StoreError) -> PurgeReport {
+        try await forward(.residue) { () async throws(StoreError) in try await base.residue(search) }
     }
 
     public func holds() async throws(StoreError) -> [LegalHold] {
