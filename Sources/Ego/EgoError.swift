@@ -67,7 +67,7 @@ extension EgoError {
         self.init(.storage, error.message, persistenceID: id, cause: error)
     }
 
-    init(_ error: FoldError, _ id: PersistenceID) {
+    package init(_ error: FoldError, _ id: PersistenceID) {
         self.init(.undecodable, "\(error)", persistenceID: id, cause: error)
     }
 

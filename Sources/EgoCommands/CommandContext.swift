@@ -25,7 +25,9 @@ struct CommandContext: Sendable {
     /// The whole command line, without the program's name.
     let arguments: [String]
     let domain: Domain
-    /// The same with the keys of `--keys`. It only reads: what is written for an encrypted entity has to be encrypted too.
+    /// The encryption keys; nil where only help is wanted.
+    let keys: CommandKeys?
+    /// The domain with these keys.
     let readingDomain: Domain
     /// The message types of `--descriptor-set`, for what the domain does not know.
     let descriptors: DescriptorSet?
@@ -38,7 +40,7 @@ struct CommandContext: Sendable {
     func with(_ global: GlobalOptions) -> CommandContext {
         CommandContext(
             console: console, global: global, configuration: configuration, configurationProblem: configurationProblem,
-            givenFlags: givenFlags, arguments: arguments, domain: domain, readingDomain: readingDomain,
+            givenFlags: givenFlags, arguments: arguments, domain: domain, keys: keys, readingDomain: readingDomain,
             descriptors: descriptors,
             sample: sample,
             time: time,
@@ -77,8 +79,19 @@ struct CommandContext: Sendable {
     }
 
     /// Opens the store; whoever asks for it closes it.
-    func open(readOnly: Bool) async throws -> any Store {
+    ///
+    /// - Parameter scope: which entities are encrypted; nil for what the configuration says.
+    func open(readOnly: Bool, encrypting scope: EncryptionScope? = nil) async throws -> any Store {
         if !readOnly { try checkWritable() }
+        let store = try await openAsItIs(readOnly: readOnly)
+        guard let keys else { return store }
+        do { return try await keys.encrypting(store, readOnly: readOnly, scope: scope, self) } catch {
+            await store.close()
+            throw error
+        }
+    }
+
+    private func openAsItIs(readOnly: Bool) async throws -> any Store {
         let start = ContinuousClock.now
         let store: any Store
         let location = try location
@@ -120,11 +133,11 @@ struct CommandContext: Sendable {
     }
 
     /// Refuses a change that has to say why.
-    func requireReason(_ what: String) throws(UsageError) {
+    func requireReason(_ what: String) throws(CommandFailure) {
         if global.reason.isEmpty {
-            throw UsageError(
-                "missing: the audit log keeps why", subject: "--reason",
-                hint: "\(what) with --reason TEXT, or look with --dry-run")
+            throw CommandFailure(
+                .refused, "--reason", "missing: the audit log keeps why",
+                hint: "nothing was changed; \(what) with --reason TEXT, or look with --dry-run")
         }
     }
 
@@ -140,7 +153,7 @@ struct CommandContext: Sendable {
     }
 
     /// An engine for a command or two.
-    func engine(on store: some Store) -> Engine {
+    func engine(on store: any Store) -> Engine {
         Engine(
             store: store, domain: domain,
             configuration: EngineConfiguration(passivation: Passivation(idleTime: nil, maximumActive: nil)), time: time,
@@ -207,9 +220,9 @@ struct CommandContext: Sendable {
     }
 
     func withStore<Value>(
-        readOnly: Bool, _ body: (any Store) async throws -> Value
+        readOnly: Bool, encrypting scope: EncryptionScope? = nil, _ body: (any Store) async throws -> Value
     ) async throws -> Value {
-        try await closing(open(readOnly: readOnly), body)
+        try await closing(open(readOnly: readOnly, encrypting: scope), body)
     }
 
     private func closing<Value>(

@@ -9,8 +9,8 @@ import CommandLineKit
 /// Where options come from when they are not on the command line: configuration files, then the environment.
 ///
 /// A key of a file is a global flag's long name, with `_` for `-` allowed; `[context.NAME]` holds keys that count when
-/// that context is chosen; `current_context` chooses one. `protected` is a key without a flag. `[projection.NAME]` declares
-/// a read model in SQL.
+/// that context is chosen; `current_context` chooses one. `protected`, `encrypt` and `master_key_command` are keys without a flag.
+/// `[projection.NAME]` declares a read model in SQL, `[retain.NAME]` a policy of retention.
 struct Configuration: Sendable {
     /// The options before any flag.
     var options = GlobalOptions()
@@ -104,6 +104,14 @@ struct Configuration: Sendable {
         origins[key] = origin
         if key == ConfigurationFile.protected {
             options.isProtected = entry.text == "true"
+            return
+        }
+        if key == ConfigurationFile.masterKeyCommand {
+            options.masterKeyCommand = entry.text
+            return
+        }
+        if key == ConfigurationFile.encrypt {
+            options.encrypt = entry.text
             return
         }
         guard let flag = GlobalOptions.flags.first(where: { $0.long == key }) else { return }

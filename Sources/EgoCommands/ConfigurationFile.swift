@@ -15,12 +15,20 @@ struct ConfigurationFile: Sendable {
     private(set) var contexts: [String: [String: Entry]] = [:]
     /// What stands in `[projection.NAME]`.
     private(set) var projections: [ProjectionDeclaration] = []
+    /// What stands in `[retain.NAME]`, in its order.
+    private(set) var retentions: [RetentionDeclaration] = []
     private let text: String
 
     /// The key that chooses a context; `context` itself is the table of contexts.
     static let currentContext = "current-context"
     /// The key that makes a context ask for its name before anything is changed.
     static let protected = "protected"
+    /// The key that says which entities are encrypted: `existing`, `all`, or kinds.
+    static let encrypt = "encrypt"
+    /// The key of the command that prints the master key.
+    static let masterKeyCommand = "master-key-command"
+    /// The keys without a flag that have text.
+    private static let texts = [encrypt, masterKeyCommand]
 
     /// A value and the line where it stands.
     struct Entry: Sendable, Hashable {
@@ -45,6 +53,8 @@ struct ConfigurationFile: Sendable {
                 for section in named.entries { contexts[section.key] = try context(section) }
             } else if entry.key == "projection", case .table(let named) = entry.node.value {
                 for section in named.entries { projections.append(try ProjectionDeclaration(section, in: path)) }
+            } else if entry.key == "retain", case .table(let named) = entry.node.value {
+                for section in named.entries { retentions.append(try RetentionDeclaration(section, in: path)) }
             } else {
                 let (name, entry) = try self.entry(entry, in: nil)
                 values[name] = entry
@@ -94,6 +104,10 @@ struct ConfigurationFile: Sendable {
             guard case .boolean(let isOn) = value else { throw wrong("true or false") }
             return found(String(isOn))
         }
+        if Self.texts.contains(name) {
+            guard case .string(let text) = value else { throw wrong("a quoted string") }
+            return found(text)
+        }
         guard let flag = GlobalOptions.flags.first(where: { $0.long == name }), name != "config" else {
             let known = Self.keys(in: section)
             throw CommandFailure(
@@ -121,7 +135,7 @@ struct ConfigurationFile: Sendable {
     /// The keys that a file, or a context in it, may have.
     private static func keys(in section: String?) -> [String] {
         let flags = GlobalOptions.flags.map(\.long).filter { $0 != "config" && $0 != "context" }
-        let own = section == nil ? [currentContext, protected] : [protected]
+        let own = (section == nil ? [currentContext, protected] : [protected]) + texts
         return (own + flags).map { $0.replacing("-", with: "_") }
     }
 

@@ -73,10 +73,11 @@ public struct EgoCommandLine: Sendable {
             if invocation.help == nil, let command = table.command(at: line.path) {
                 try Self.checkColumns(&invocation.global, command, isGiven: givenFlags.contains("columns"))
             }
+            let keys = try invocation.help == nil ? CommandKeys(invocation.global) : nil
             let context = CommandContext(
                 console: console, global: invocation.global, configuration: configuration,
                 configurationProblem: problem, givenFlags: givenFlags, arguments: arguments,
-                domain: domain, readingDomain: try Self.readingDomain(domain, invocation),
+                domain: domain, keys: keys, readingDomain: Self.readingDomain(domain, keys),
                 descriptors: try Self.descriptors(invocation), sample: sample, time: time,
                 confirmation: Confirmation(console, invocation.global), table: { self.table })
             render = renderOptions(context)
@@ -104,11 +105,9 @@ public struct EgoCommandLine: Sendable {
     }
 
     /// The domain with the keys that were named; help needs none.
-    private static func readingDomain(
-        _ domain: Domain, _ invocation: Invocation<GlobalOptions, CommandContext>
-    ) throws -> Domain {
-        guard invocation.help == nil, let keys = invocation.global.keys else { return domain }
-        return domain.decrypting(with: try KeyFile(keys).decryptor)
+    private static func readingDomain(_ domain: Domain, _ keys: CommandKeys?) -> Domain {
+        guard let keys, keys.isConfigured else { return domain }
+        return domain.decrypting(with: keys)
     }
 
     /// The message types that were named.
@@ -189,7 +188,7 @@ public struct EgoCommandLine: Sendable {
     private static func commands(hasSample: Bool) -> [Command<CommandContext>] {
         [
             .initialize, hasSample ? .demo : nil, .status, .doctor, .entities, .events, .replay, .send, .snapshot,
-            .lag, .projection, .rebuild, .deadLetter, .verify, .export, .importing, .jobs, .audit, .config, .context,
+            .lag, .projection, .rebuild, .deadLetter, .migrate, .erase, .retain, .retention, .key, .verify, .export, .importing, .jobs, .audit, .config, .context,
             .generate, .help, .version, .exitCodes,
             .complete,
         ].compactMap(\.self)

@@ -21,7 +21,9 @@ extension CommandFailure {
         case let error as OperationError: self.init(operation: error)
         case let error as DomainError: self.init(domain: error)
         case let error as FoldError: self.init(.data, "record", "\(error)")
-        case let error as PayloadError: self.init(Self.code(of: error), "record", "\(error)")
+        case let error as PayloadError:
+            self.init(
+                Self.code(of: error), "record", "\(error)", hint: Self.isEncrypted(error) ? Self.keysHint : nil)
         case let error as InvalidPersistenceID: self.init(.usage, "ID", error.description)
         case let error as OutputError: self.init(.io, "standard output", error.description)
         case let error as FileError: self.init(file: error)
@@ -128,7 +130,8 @@ extension CommandFailure {
             case .wrongKind, .unknownCommand: .usage
             default: .failure
             }
-        let hint = error.code == .conflict ? "nothing was changed; look at the entity and try again" : nil
+        var hint = error.code == .conflict ? "nothing was changed; look at the entity and try again" : nil
+        if code == .config { hint = Self.keysHint }
         self.init(code, what, error.message, hint: hint)
     }
 
@@ -174,6 +177,9 @@ extension CommandFailure {
     /// The two ways to supply a domain.
     private static let noDomainHint =
         "run your application's own operator binary, which embeds EgoCommandLine(domain:), or name it with --domain FILE"
+
+    private static let keysHint =
+        "name the master key with --master-key FILE, and with --keys where the keys are, unless they are in the store"
 
     /// An encrypted record without a key is a matter of configuration, everything else one of data.
     private static func code(of cause: (any Error)?) -> ExitCode {

@@ -27,8 +27,16 @@ struct GlobalOptions: Sendable {
     var timeout: Int64?
     var isDryRun = false
     var isReadOnly = false
-    /// The file of the encryption keys.
+    /// Where the encryption keys are; the store itself when nil.
     var keys: String?
+    /// The file of the master key.
+    var masterKey: String?
+    /// The command that prints the master key.
+    var masterKeyCommand: String?
+    /// Which entities are encrypted.
+    var encrypt: String?
+    /// How many entities are worked on at the same time.
+    var jobs = 1
     var isDecrypting = false
     /// The file of message types.
     var descriptorSet: String?
@@ -138,8 +146,12 @@ struct GlobalOptions: Sendable {
         },
         Flag(
             "keys", arity: .value(placeholder: "LOCATION", completion: .file),
-            summary: "encryption keys, as file:PATH (JSON, hex by key ID)"
+            summary: "where keys are: store, sqlite:PATH, postgres://... or file:PATH"
         ) { (value, options) in options.keys = value.text },
+        Flag(
+            "master-key", arity: .value(placeholder: "FILE", completion: .file),
+            summary: "the key that wraps the keys of entities"
+        ) { (value, options) in options.masterKey = value.text },
         Flag(
             "descriptor-set", arity: .value(placeholder: "FILE", completion: .file),
             summary: "a FileDescriptorSet with the message types"
@@ -151,6 +163,12 @@ struct GlobalOptions: Sendable {
             "page", arity: .value(placeholder: "N", completion: .none), summary: "events read at a time, 1 to 5000"
         ) { (value, options) throws(UsageError) in
             options.page = try integer(value.text, in: 1...5_000)
+        },
+        Flag(
+            "jobs", arity: .value(placeholder: "N", completion: .none),
+            summary: "entities worked on at a time, 1 to 64"
+        ) { (value, options) throws(UsageError) in
+            options.jobs = try integer(value.text, in: 1...64)
         },
     ]
 }
@@ -180,6 +198,10 @@ extension GlobalOptions {
         case "reason": reason.isEmpty ? nil : reason
         case "read-only": String(isReadOnly)
         case "keys": keys
+        case "master-key": masterKey
+        case "jobs": String(jobs)
+        case ConfigurationFile.masterKeyCommand: masterKeyCommand
+        case ConfigurationFile.encrypt: encrypt
         case "descriptor-set": descriptorSet
         case "decrypt": String(isDecrypting)
         case "page": String(page)

@@ -26,13 +26,8 @@ struct KeyFile {
 
     let decryptor: EgoGoDecryptor
 
-    /// Reads what `--keys` names.
-    init(_ location: String) throws {
-        guard location.hasPrefix("file:"), location.count > 5 else {
-            // The value is not shown: it could be a key.
-            throw UsageError("this is no place of keys that is known", subject: "--keys", hint: "write file:PATH")
-        }
-        let path = String(location.dropFirst(5))
+    /// Reads a file of keys.
+    init(path: String) throws {
         let data: Data
         do { data = try Data(contentsOf: URL(fileURLWithPath: path)) } catch {
             throw CommandFailure(.noInput, Escape.shown(path), "there is no such file, or it cannot be read")

@@ -16,7 +16,8 @@ extension OutputSchema {
         [
             OutputField("store", .text), OutputField("entities", .count), OutputField("events", .count),
             OutputField("snapshots", .count, isOccasional: true), OutputField("written", .count),
-            OutputField("kept", .count, "events that were there already"), OutputField("dry_run", .bool),
+            OutputField("kept", .count, "events that were there already"), OutputField("encrypted", .bool),
+            OutputField("dry_run", .bool),
         ])
 
     static let status = OutputSchema(
@@ -403,6 +404,122 @@ extension OutputSchema {
                         OutputField("version", .count, "of the read model"),
                     ]))),
             OutputField("dry_run", .bool),
+        ])
+
+    static let migrate = OutputSchema(
+        "ego.migrate/1",
+        [
+            OutputField("entities", .count), OutputField("written", .count, "snapshots"),
+            OutputField("kept", .count, "entities that have a snapshot as new"),
+            OutputField("without_inline_state", .count), OutputField("encrypted", .count, "of the written ones"),
+            OutputField("verified", .count, "entities that were compared with a fold"),
+            OutputField("dropped", .count, "events that lost their inline state"),
+            OutputField(
+                "failed",
+                .list(
+                    .object([
+                        OutputField("id", .text), OutputField("sequence_number", .identifier),
+                        OutputField("code", .choice(["undecodable", "mismatch", "not_folded"])),
+                        OutputField("message", .text),
+                    ]))),
+            OutputField("dry_run", .bool),
+        ])
+
+    static let erase = OutputSchema(
+        "ego.erase/1", records: ["certificates", "proofs"],
+        [
+            OutputField("plan", plan, isOccasional: true, "with --dry-run"),
+            OutputField("guards", guards, isOccasional: true, "what was left as it is"),
+            OutputField("dry_run", .bool, isOccasional: true),
+            OutputField(
+                "certificates",
+                .list(
+                    .object([
+                        OutputField("id", .text), OutputField("at", .time), OutputField("reason", .text),
+                        OutputField("operator", .text), OutputField("tombstone_sequence_number", .identifier),
+                        OutputField("kept_events", .bool, "whether only the keys were destroyed"),
+                        OutputField(
+                            "deleted",
+                            .object([
+                                OutputField("events", .count), OutputField("snapshots", .count),
+                                OutputField("durable_states", .count), OutputField("dead_letters", .count),
+                                OutputField("keys", .count), OutputField("rows", .count, "of read models"),
+                            ])),
+                        OutputField(
+                            "verified",
+                            .object([
+                                OutputField("decrypts", .bool, "whether anything of it still does"),
+                                OutputField("rows", .count, "records that were found afterwards"),
+                                OutputField(
+                                    "raw_scan", .optional(.choice(["clean", "residue"])),
+                                    "what a look through the files gave"),
+                                OutputField("scanned_bytes", .count),
+                            ])),
+                        OutputField("not_covered", .list(.text), "what was not reached"),
+                        OutputField("audit_record", .identifier), OutputField("hash", .text),
+                        OutputField("previous_hash", .text), OutputField("events", .count),
+                        OutputField("snapshots", .count), OutputField("keys", .count),
+                        OutputField("residues", .count),
+                    ])), isOccasional: true, "not with verify"),
+            OutputField("verified", .bool, isOccasional: true, "with verify and log"),
+            OutputField(
+                "proofs",
+                .list(
+                    .object([
+                        OutputField("id", .text), OutputField("verified", .bool),
+                        OutputField("problems", .list(.text)), OutputField("scanned_bytes", .count),
+                        OutputField("hash", .optional(.text), "of the certificate"),
+                    ])), isOccasional: true, "with verify"),
+        ])
+
+    static let retain = OutputSchema(
+        "ego.retain/1", records: ["holds"],
+        [
+            OutputField("entities", .count, isOccasional: true, "that lose something"),
+            OutputField("events", .count, isOccasional: true), OutputField("snapshots", .count, isOccasional: true),
+            OutputField("bytes", .count, isOccasional: true, "of the events' payloads"),
+            OutputField(
+                "archive",
+                .optional(
+                    .object([
+                        OutputField("file", .text), OutputField("events", .count), OutputField("sha256", .text),
+                    ])), isOccasional: true),
+            OutputField(
+                "guards",
+                .list(
+                    .object([
+                        OutputField("guard", .choice(RetentionGuard.allCases.map(\.rawValue))),
+                        OutputField("entities", .count), OutputField("detail", .text),
+                    ])), isOccasional: true, "what is held back"),
+            OutputField("plan", plan, isOccasional: true, "with --dry-run"),
+            OutputField(
+                "holds",
+                .list(
+                    .object([
+                        OutputField("id", .text), OutputField("placed_at", .time), OutputField("reason", .text),
+                    ])), isOccasional: true, "with hold, release and holds"),
+            OutputField("dry_run", .bool, isOccasional: true),
+        ])
+
+    static let key = OutputSchema(
+        "ego.key/1", records: ["keys"],
+        [
+            OutputField(
+                "keys",
+                .list(
+                    .object([
+                        OutputField("id", .text), OutputField("entity", .text), OutputField("created_at", .time),
+                        OutputField("state", .choice(["active", "destroyed"])),
+                        OutputField("master_key", .optional(.text), "the fingerprint of what wraps it"),
+                    ])), isOccasional: true, "with list"),
+            OutputField("next", .optional(.text), isOccasional: true, "with list: after which key to go on"),
+            OutputField("rotated", .count, isOccasional: true, "with rotate"),
+            OutputField("kept", .count, isOccasional: true, "with rotate: wrapped by the new one already"),
+            OutputField("failed", .list(.text), isOccasional: true, "with rotate"),
+            OutputField("from", .text, isOccasional: true, "with rotate"),
+            OutputField("to", .text, isOccasional: true, "with rotate"),
+            OutputField("destroyed", .count, isOccasional: true, "with destroy"),
+            OutputField("dry_run", .bool, isOccasional: true),
         ])
 
     static let generate = OutputSchema(

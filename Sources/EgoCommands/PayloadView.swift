@@ -108,6 +108,14 @@ struct PayloadView: Sendable {
     }
 }
 
+extension DescriptorSet {
+    /// Whether a payload decodes as the message that it is said to be; nil when that is not described.
+    func decodes(_ payload: AnyPayload) -> Bool? {
+        guard let type = message(named: payload.typeName) else { return nil }
+        return (try? DynamicMessage(type, serialized: payload.value)) != nil
+    }
+}
+
 extension OutputValue {
     static func number(_ number: SequenceNumber) -> OutputValue { .identifier(number.rawValue) }
 

@@ -80,13 +80,13 @@ public struct Replay: Sendable {
             }
         }
         do {
-            let state = try domain.messages.decode(AnyPayload(serialized: stored.payload))
+            let state = try domain.messages.decode(domain.reader.clear(stored))
             return ReplayedEntity(
                 persistenceID: stored.persistenceID, kind: kind, sequenceNumber: stored.version, eventCount: 0,
-                snapshotSequenceNumber: nil, timestamp: stored.timestamp, state: state)
+                snapshotSequenceNumber: nil, timestamp: stored.timestamp, state: state,
+                encryptionKeyID: stored.isEncrypted ? stored.encryptionKeyID : nil)
         } catch {
-            throw OperationError(
-                .data, "\(error)", persistenceID: stored.persistenceID)
+            throw EgoError(FoldError.undecodable(sequenceNumber: stored.version, cause: error), stored.persistenceID)
         }
     }
 

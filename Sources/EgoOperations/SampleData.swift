@@ -45,11 +45,13 @@ public struct SamplePage: Sendable {
 public struct SampleFill: Sendable {
     private let store: any Store
     private let sample: any SampleData
+    private let reader: EventReader
 
     /// A fill of a store.
     public init(store: any Store, sample: any SampleData) {
         self.store = store
         self.sample = sample
+        self.reader = EventReader(decryptor: (store as? EncryptedStore)?.encryptor)
     }
 
     /// What a fill did.
@@ -137,7 +139,10 @@ public struct SampleFill: Sendable {
             of: id, from: first, through: first.advanced(by: request.events.count - 1), limit: .standard)
         let isSame =
             stored.count == request.events.count
-            && zip(stored, request.events).allSatisfy { $0.payload == $1.payload && $0.timestamp == $1.timestamp }
+            && zip(stored, request.events).allSatisfy { stored, sent in
+                let clear = stored.isEncrypted ? try? reader.clear(stored).serialized() : stored.payload
+                return clear == sent.payload && stored.timestamp == sent.timestamp
+            }
         guard isSame else { throw Self.refusal(id) }
         result.kept += request.events.count
     }

@@ -214,9 +214,12 @@ public actor Verification {
     private func checkErasure(of id: PersistenceID) async throws {
         let events = try await store.events(of: id, from: 1, through: .max, limit: PageLimit(rows: 1))
         let snapshots = try await store.snapshots(of: id, from: 0, limit: PageLimit(rows: 1))
-        var left = events.isEmpty ? [] : ["events"]
-        if !snapshots.isEmpty { left.append("snapshots") }
-        if try await store.state(of: id) != nil { left.append("a durable state") }
+        // Records that were kept are unreadable: encrypted, and their keys are gone.
+        var left = events.allSatisfy(\.isEncrypted) ? [] : ["events"]
+        if !snapshots.allSatisfy(\.isEncrypted) { left.append("snapshots") }
+        if let state = try await store.state(of: id), !state.isEncrypted { left.append("a durable state") }
+        if try await store.keys(of: id).count > 0 { left.append("keys") }
+        if try await store.deadLetterCount(of: id) > 0 { left.append("dead letters") }
         if left.isEmpty { return }
         report(
             .erasureIncomplete, id, nil, "it was erased, and \(left.joined(separator: " and ")) are left",
@@ -294,6 +297,7 @@ public actor Verification {
                 "the event itself is whole; eGo for Go v3 cannot recover the entity from it, Ego can")
         }
         do throws(PayloadError) {
+            if event.isDamaged { throw .damaged }
             if event.isEncrypted, domain.reader.decryptor == nil {
                 _ = try AnyPayload(serialized: event.payload)
             } else if domain.kinds.isEmpty {
@@ -317,7 +321,12 @@ public actor Verification {
     /// Whether the durable state can be read.
     private func check(_ state: StoredState) -> Bool {
         do throws(PayloadError) {
-            let payload = try AnyPayload(serialized: state.payload)
+            if state.isDamaged { throw .damaged }
+            if state.isEncrypted, domain.reader.decryptor == nil {
+                _ = try AnyPayload(serialized: state.payload)
+                return true
+            }
+            let payload = try domain.reader.clear(state)
             if !domain.kinds.isEmpty { _ = try domain.messages.decode(payload) }
             return true
         } catch {
@@ -348,6 +357,10 @@ public actor Verification {
                     report(
                         .snapshotAhead, id, number, "the snapshot is ahead of the last event, \(record.stream.last)",
                         "delete it: ego snapshot delete")
+                } else if snapshot.isDamaged {
+                    report(
+                        .snapshotMismatch, id, number, "\(PayloadError.damaged)",
+                        "delete it, ego snapshot delete, or restore it from a backup where its events were deleted")
                 } else {
                     count += 1
                 }
@@ -364,7 +377,7 @@ public actor Verification {
         }
         do {
             for mismatch in try await Replay(store: store, domain: domain, page: page).verify(id)
-            where !mismatch.isAhead {
+            where !mismatch.isAhead && !isReported(mismatch) {
                 report(
                     .snapshotMismatch, id, mismatch.sequenceNumber, mismatch.message,
                     "delete it, ego snapshot delete, unless the behavior has changed on purpose")
@@ -380,6 +393,13 @@ public actor Verification {
                 return
             }
             report(.undecodablePayload, id, nil, error.message, "restore the event from a backup or an export")
+        }
+    }
+
+    private func isReported(_ mismatch: SnapshotMismatch) -> Bool {
+        found.contains {
+            $0.kind == .snapshotMismatch && $0.id == mismatch.persistenceID.rawValue
+                && $0.sequenceNumber == mismatch.sequenceNumber.rawValue
         }
     }
 

@@ -45,6 +45,18 @@ extension PostgresStore {
         }
     }
 
+    public func inspect(_ work: @escaping ReadModelWork) async throws(StoreError) {
+        try await pool.run(.again) { (connection) throws(StoreError) in
+            try connection.transaction(
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+                { () throws(StoreError) in
+                    let transaction = PostgresTransaction(connection)
+                    defer { transaction.end() }
+                    do { try work(transaction) } catch { throw .ofReadModel(error) }
+                }, wrap: { StoreError($0, during: "look at the read model") })
+        }
+    }
+
     // MARK: Changes
 
     private func make(_ change: OperatorChange, on connection: PostgresConnection) throws(PostgresError) -> Int {

@@ -158,6 +158,16 @@ extension PostgresStore {
         }
     }
 
+    public func deadLetterCount(of id: PersistenceID) async throws(StoreError) -> Int {
+        if !layout.isAdopted { return 0 }
+        return try await read("count dead letters") { (connection) throws(PostgresError) in
+            Int(
+                try connection.first(
+                    "SELECT count(*) FROM ego_dead_letters WHERE persistence_id = $1", [.id(id)]
+                ) { $0.integer(0) } ?? 0)
+        }
+    }
+
     public func erasures(after number: UInt64, limit: Int) async throws(StoreError) -> [Erasure] {
         if !layout.isAdopted { return [] }
         return try await read("read erasures") { (connection) throws(PostgresError) in

@@ -43,6 +43,16 @@ extension SQLiteStore {
         }
     }
 
+    public func inspect(_ work: @escaping ReadModelWork) async throws(StoreError) {
+        try await read { (connection) throws(StoreError) in
+            try connection.transaction(.read) { () throws(StoreError) in
+                let transaction = SQLiteTransaction(connection)
+                defer { transaction.end() }
+                do { try work(transaction) } catch { throw .ofReadModel(error) }
+            }
+        }
+    }
+
     private static let deleteEvents = "DELETE FROM ego_events WHERE entity = ?1 AND sequence_number <= ?2"
     private static let raiseFloor = "UPDATE ego_entities SET floor = max(floor, ?2) WHERE id = ?1"
     private static let deleteSnapshots = "DELETE FROM ego_snapshots WHERE entity = ?1 AND sequence_number <= ?2"

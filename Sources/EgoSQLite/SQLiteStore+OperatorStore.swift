@@ -147,6 +147,16 @@ extension SQLiteStore {
         WHERE t.number > ?1 ORDER BY t.number LIMIT ?2
         """
 
+    private static let countDeadLetters = "SELECT count(*) FROM ego_dead_letters WHERE persistence_id = ?1"
+
+    public func deadLetterCount(of id: PersistenceID) async throws(StoreError) -> Int {
+        try await read { (connection) throws(StoreError) in
+            try connection.run("count dead letters") { () throws(SQLiteError) in
+                Int(try connection.first(Self.countDeadLetters, [.text(id.rawValue)]) { $0.integer(0) } ?? 0)
+            }
+        }
+    }
+
     public func erasures(after number: UInt64, limit: Int) async throws(StoreError) -> [Erasure] {
         try await read { (connection) throws(StoreError) in
             try connection.run("read erasures") { () throws(SQLiteError) in

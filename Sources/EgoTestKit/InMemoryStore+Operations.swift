@@ -177,6 +177,12 @@ extension InMemoryStore: OperatorStore {
         }
     }
 
+    public func inspect(_ work: @escaping ReadModelWork) async throws(StoreError) {
+        try locked { (state) throws(StoreError) in
+            do { try work(InMemoryTransaction(state.readModel)) } catch { throw .ofReadModel(error) }
+        }
+    }
+
     private func add(_ event: PersistedEvent, _ state: inout State) throws(StoreError) -> Int {
         let id = event.persistenceID
         var entity = entity(making: id, kind: nil, &state)
@@ -407,6 +413,10 @@ extension InMemoryStore: OperatorStore {
 
     public func tombstone(of id: PersistenceID) async throws(StoreError) -> Tombstone? {
         try locked { state in state.entities[id]?.tombstone }
+    }
+
+    public func deadLetterCount(of id: PersistenceID) async throws(StoreError) -> Int {
+        try locked { state in state.deadLetters.count { $0.persistenceID == id } }
     }
 
     public func erasures(after number: UInt64, limit: Int) async throws(StoreError) -> [Erasure] {

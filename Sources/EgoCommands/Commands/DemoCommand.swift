@@ -15,6 +15,7 @@ private struct DemoOptions: Sendable {
     var entities = 100
     var events = 1_000
     var isLegacy = false
+    var isEncrypted = false
     var seed: UInt64 = 1
 }
 
@@ -26,7 +27,8 @@ extension Command where Context == CommandContext {
                 "The content is the same for the same flags. A store that is not there is created. What is there already is left as it is, so that an interrupted run can be repeated.",
                 .paragraph([
                     "With ", .flag("legacy"),
-                    " each event carries the state after it, as eGo v3 wrote it, and there are no snapshots.",
+                    " each event carries the state after it, as eGo v3 wrote it, and there are no snapshots. With ",
+                    .flag("encrypted"), " each entity gets a key, which the master key wraps.",
                 ]),
             ],
             output: .demo, options: { DemoOptions() },
@@ -47,6 +49,9 @@ extension Command where Context == CommandContext {
                     "legacy", arity: .toggle(negated: false), summary: "events with inline state, as eGo v3 wrote them"
                 ) {
                     (value, options) in options.isLegacy = value.isOn
+                },
+                Flag("encrypted", arity: .toggle(negated: false), summary: "encrypt events and snapshots") {
+                    (value, options) in options.isEncrypted = value.isOn
                 },
                 Flag(
                     "seed", arity: .value(placeholder: "S", completion: .none),
@@ -69,19 +74,25 @@ extension Command where Context == CommandContext {
             }
             let parameters = SampleParameters(
                 entities: options.entities, events: options.events, isLegacy: options.isLegacy, seed: options.seed)
-            return try await fill(sample, parameters, context)
+            if options.isEncrypted {
+                if options.isLegacy {
+                    throw UsageError("eGo v3 encrypted nothing", subject: "--encrypted", hint: "leave out --legacy")
+                }
+                _ = try context.keys?.masterKey()
+            }
+            return try await fill(sample, parameters, options.isEncrypted, context)
         }
     }
 
     private static func fill(
-        _ sample: any SampleData, _ parameters: SampleParameters, _ context: CommandContext
+        _ sample: any SampleData, _ parameters: SampleParameters, _ isEncrypted: Bool, _ context: CommandContext
     ) async throws -> CommandOutput {
         func output(_ fields: [OutputValue.Field], changed: Bool) throws -> CommandOutput {
             CommandOutput(
                 fields: [
                     .init("store", .text(try context.location.description)),
                     .init("entities", .number(parameters.entities)),
-                    .init("events", .number(parameters.events)),
+                    .init("events", .number(parameters.events)), .init("encrypted", .bool(isEncrypted)),
                 ] + fields + [.init("dry_run", .bool(context.global.isDryRun))]
             ) { CommandOutput.Completion(changed: changed) }
         }
@@ -94,7 +105,7 @@ extension Command where Context == CommandContext {
         let done = Mutex(0)
         let result: SampleFill.Result
         do {
-            result = try await context.writing { store in
+            result = try await context.withStore(readOnly: false, encrypting: isEncrypted ? .all : nil) { store in
                 try await SampleFill(store: store, sample: sample).run(parameters) { count in
                     done.withLock { $0 = count }
                     progress.report(done: count, total: parameters.events, unit: "events")

@@ -117,6 +117,9 @@ public struct EncryptedStore: ForwardingStore {
         return try await base.commit(encrypted, under: lease, with: work)
     }
 
+    /// Whether what is written of an entity is encrypted; it gets its key then.
+    package func encrypts(_ id: PersistenceID) async throws(StoreError) -> Bool { try await key(of: id, nil) != nil }
+
     /// The key of an entity; nil when it is not to be encrypted, or was erased.
     private func key(of id: PersistenceID, _ kind: String?) async throws(StoreError) -> EntityKey? {
         if let key = try await encryptor.keys.current(of: id) { return key }

@@ -16,8 +16,8 @@ public enum StoreCall: String, Sendable, CaseIterable {
     case saveStates, state
     case projections, projection, offsets, deadLetters, timestampOffsets
     case addKey, key, keys, listKeys, rewrap, destroyKeys
-    case metadata, entities, statistics, commitChanges, acquireLease, renewLease, releaseLease, leases
-    case job, jobs, audit, tombstone, erasures, holds, newestInlineState, purge, residue, flaws, hazards
+    case metadata, entities, statistics, commitChanges, inspect, acquireLease, renewLease, releaseLease, leases
+    case job, jobs, audit, tombstone, deadLetterCount, erasures, holds, newestInlineState, purge, residue, flaws, hazards
 
     /// Whether the call changes the store.
     public var isWrite: Bool {
@@ -203,6 +203,14 @@ extension ForwardingStore {
 
     public func tombstone(of id: PersistenceID) async throws(StoreError) -> Tombstone? {
         try await forward(.tombstone) { () async throws(StoreError) in try await base.tombstone(of: id) }
+    }
+
+    public func deadLetterCount(of id: PersistenceID) async throws(StoreError) -> Int {
+        try await forward(.deadLetterCount) { () async throws(StoreError) in try await base.deadLetterCount(of: id) }
+    }
+
+    public func inspect(_ work: @escaping ReadModelWork) async throws(StoreError) {
+        try await forward(.inspect) { () async throws(StoreError) in try await base.inspect(work) }
     }
 
     public func erasures(after number: UInt64, limit: Int) async throws(StoreError) -> [Erasure] {

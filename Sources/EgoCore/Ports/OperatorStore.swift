@@ -25,6 +25,12 @@ public protocol OperatorStore: Sendable {
         _ changes: [OperatorChange], under lease: Lease?, with work: ReadModelWork?
     ) async throws(StoreError) -> [Int]
 
+    /// Lets queries of read models see one state of the database; changes nothing.
+    ///
+    /// - Parameter work: runs on the store's own executor.
+    /// - Throws: as ``commit(_:under:with:)`` does for its work.
+    func inspect(_ work: @escaping ReadModelWork) async throws(StoreError)
+
     /// Takes a lease, or takes one over that ran out.
     ///
     /// - Throws: ``StoreError/Code/leaseHeld`` when another owner holds it; the message names the owner and since when.
@@ -54,6 +60,9 @@ public protocol OperatorStore: Sendable {
 
     /// The entity's tombstone; nil when it was not erased.
     func tombstone(of id: PersistenceID) async throws(StoreError) -> Tombstone?
+
+    /// How many dead letters of an entity's events there are, of all versions of all projections.
+    func deadLetterCount(of id: PersistenceID) async throws(StoreError) -> Int
 
     /// Erasures after one by its number, ascending, at most `limit`. Whoever reads on from the last number misses none.
     func erasures(after number: UInt64, limit: Int) async throws(StoreError) -> [Erasure]

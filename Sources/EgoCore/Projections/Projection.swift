@@ -41,6 +41,12 @@ public protocol ProjectionHandler: Sendable {
     func handle(_ event: ProjectedEvent) async throws
 }
 
+/// A handler whose read model holds something of single entities, which has to go when one is erased.
+public protocol ErasableProjectionHandler: ProjectionHandler {
+    /// Removes everything of an entity. Called again when an erasure was interrupted.
+    func erase(_ id: PersistenceID) async throws
+}
+
 /// A handler whose read model can be emptied, so that it can be rebuilt.
 public protocol ClearableProjectionHandler: ProjectionHandler {
     /// Empties the read model. Called again when a rebuild was interrupted before its first page.

@@ -80,6 +80,19 @@ public struct PersistedEvent: Sendable, Hashable {
     /// Whether there is an inline state, whatever it holds.
     package var hasInlineState: Bool { Self.withoutInlineState(unknownFields) != nil }
 
+    /// Whether there is an inline state of no bytes, as eGo v3 writes for none.
+    package var hasEmptyInlineState: Bool {
+        let state = try? unknownFields.withRawBytes { (bytes) throws(WireFormatError) -> Int? in
+            var found: Int?
+            var reader = WireReader(bytes)
+            while let (field, value) = try reader.next() {
+                if field == Self.inlineStateField, case .bytes(let range) = value { found = range.count }
+            }
+            return found
+        }
+        return state.flatMap(\.self) == 0
+    }
+
     /// The unknown fields without the inline state; nil when there is none in them. What cannot be read is kept.
     package static func withoutInlineState(_ fields: [UInt8]) -> [UInt8]? {
         let kept = try? fields.withRawBytes { (bytes) throws(WireFormatError) -> [UInt8] in

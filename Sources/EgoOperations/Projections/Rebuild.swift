@@ -114,7 +114,7 @@ public struct Rebuild: Sendable {
 
     /// The kind of the job.
     static let jobKind = "rebuild"
-    private static let lease = "rebuild"
+    static let leaseName = "rebuild"
 
     /// Whether a rebuild has the projection in its hands, and can go on.
     static func isUnderWay(_ record: ProjectionRecord, on store: any Store) async throws -> Bool {
@@ -138,7 +138,7 @@ public struct Rebuild: Sendable {
     ) async throws -> (changes: [OperatorChange], work: ReadModelWork?) {
         if job.kind != jobKind { return ([], nil) }
         // A run of it that is still at work stops at its next page.
-        var leases: [OperatorChange] = [.breakLease(lease)]
+        var leases: [OperatorChange] = [.breakLease(leaseName)]
         var changes: [OperatorChange] = []
         var works: [ReadModelWork] = []
         // What another rebuild has taken over is not touched.
@@ -206,7 +206,7 @@ public struct Rebuild: Sendable {
                 "projections": names.joined(separator: ", "), "strategy": options.strategy?.rawValue ?? "",
                 "from": options.from?.description ?? "", "on_error": options.onError.rawValue,
                 "declarations": Self.signature(of: projections),
-            ], lease: Self.lease, command: command)
+            ], lease: Self.leaseName, command: command)
         let (store, time) = (store, time)
         let chosen = strategies
         return try await JobRun<Progress>.run(

@@ -139,7 +139,8 @@ extension ExportRecord {
             line.text("id", state.persistenceID.rawValue)
             line.text("version", "\(state.version)")
             line.text("timestamp", "\(state.timestamp.unixNanoseconds)")
-            line.payload(state.payload, state.manifest, isEncrypted: false, messages)
+            line.payload(state.payload, state.manifest, isEncrypted: state.isEncrypted, messages)
+            line.encryption(state.isEncrypted, state.encryptionKeyID)
             line.metadata(state.metadata)
         }
         return line.finished()
@@ -184,6 +185,7 @@ extension ExportRecord {
                     version: SequenceNumber(try Self.number(fields.version, "version", isZeroAllowed: true)),
                     timestamp: try Self.time(fields.timestamp), shard: Shard(0),
                     manifest: fields.manifest ?? PersistedEvent.anyManifest, payload: try Self.bytes(fields.bytes),
+                    encryptionKeyID: fields.encryptionKey ?? "", isEncrypted: fields.encrypted ?? false,
                     metadata: fields.metadata))
         default: throw ExportProblem("records of type \(fields.type) are not known")
         }

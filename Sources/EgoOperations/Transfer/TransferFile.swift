@@ -108,6 +108,32 @@ final class ExportFile {
         try Self.syncFolder(of: path)
     }
 
+    /// Overwrites the unfinished file of an export and removes it; nothing happens when there is none.
+    ///
+    /// - Throws: ``FileError`` with `EWOULDBLOCK` when another process writes it.
+    static func shred(_ path: String) throws(FileError) {
+        let partial = partialPath(path)
+        let descriptor = open(partial, O_RDWR | O_CLOEXEC | O_NOFOLLOW)
+        if descriptor < 0 {
+            if errno == ENOENT { return }
+            throw FileError(partial)
+        }
+        defer { close(descriptor) }
+        var status = stat()
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0, fstat(descriptor, &status) == 0 else {
+            throw FileError(partial)
+        }
+        let zeros = [UInt8](repeating: 0, count: 1 << 20)
+        var offset: off_t = 0
+        while offset < status.st_size {
+            let count = pwrite(descriptor, zeros, min(zeros.count, Int(status.st_size - offset)), offset)
+            if count <= 0 { throw FileError(partial) }
+            offset += off_t(count)
+        }
+        guard fsync(descriptor) == 0, unlink(partial) == 0 else { throw FileError(partial) }
+        try syncFolder(of: path)
+    }
+
     /// Removes the file, when nothing was written to it.
     func discard() {
         unlink(Self.partialPath(path))

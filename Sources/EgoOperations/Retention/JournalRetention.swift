@@ -1,0 +1,404 @@
+import Ego
+public import EgoCore
+
+/// Deletes old events and snapshots, as policies and guards let it, in small transactions beside writers.
+public struct JournalRetention: Sendable {
+    private let store: any Store
+    private let domain: Domain
+    private let person: Operator
+    private let time: any TimeSource
+    private let page: PageLimit
+    private let decodes: @Sendable (AnyPayload) -> Bool
+
+    /// How many events one transaction deletes.
+    private static let batch: UInt64 = 1_000
+    /// How many entities are named for each guard.
+    private static let named = 5
+
+    /// Retention in a store.
+    ///
+    /// - Parameter decodes: whether a payload of a type that the domain does not know can be read.
+    public init(
+        store: any Store, domain: Domain, by person: Operator, time: any TimeSource, page: PageLimit = .standard,
+        decodes: @escaping @Sendable (AnyPayload) -> Bool = { _ in false }
+    ) {
+        (self.store, self.domain, self.person, self.time, self.page) = (store, domain, person, time, page)
+        self.decodes = decodes
+    }
+
+    /// What is, or would be, deleted.
+    public struct Summary: Sendable, Hashable, Codable {
+        /// Entities that lose something.
+        public var entities = 0
+        /// Events.
+        public var events = 0
+        /// Snapshots.
+        public var snapshots = 0
+        /// Bytes of the events' payloads.
+        public var bytes = 0
+        /// What is held back, ascending by name.
+        public var guards: [HeldBack] = []
+        /// The file of the archive; nil when there is none.
+        public var archive: Archive?
+
+        /// Nothing.
+        public init() {}
+
+        mutating func add(_ decision: RetentionDecision, of id: PersistenceID) {
+            if !decision.isNothing { entities += 1 }
+            events += decision.eventCount
+            snapshots += decision.snapshotCount
+            bytes += decision.bytes
+            for (held, detail) in decision.guards { hold(held, id, detail) }
+        }
+
+        private mutating func hold(_ held: RetentionGuard, _ id: PersistenceID, _ detail: String) {
+            let text = "\(id.rawValue): \(detail)"
+            guard let index = guards.firstIndex(where: { $0.guard == held }) else {
+                guards.append(HeldBack(guard: held, entities: 1, samples: [text]))
+                guards.sort { $0.guard.rawValue < $1.guard.rawValue }
+                return
+            }
+            guards[index].entities += 1
+            if guards[index].samples.count < JournalRetention.named { guards[index].samples.append(text) }
+        }
+    }
+
+    /// What one guard holds back.
+    public struct HeldBack: Sendable, Hashable, Codable {
+        /// The guard.
+        public var `guard`: RetentionGuard
+        /// How many entities.
+        public var entities: Int
+        /// Some of them, each with the reason.
+        public var samples: [String]
+    }
+
+    /// Where deleted events were kept.
+    public struct Archive: Sendable, Hashable, Codable {
+        /// The file.
+        public var file: String
+        /// How many events it has.
+        public var events: Int
+        /// SHA-256 of the whole file, in hexadecimal.
+        public var sha256: String
+    }
+
+    // MARK: Looking
+
+    /// What retention would do.
+    public func plan(
+        _ policies: [RetentionPolicy], progress: @Sendable (Int) -> Void = { _ in }
+    ) async throws -> (plan: Plan, summary: Summary) {
+        let decider = try await RetentionDecider(store: store, domain: domain, page: page, decodes: decodes)
+        var summary = Summary()
+        var digest = PlanDigest()
+        var samples: [String] = []
+        var walk = RetentionWalk(store: store, policies: policies, after: nil)
+        var seen = 0
+        while let (entity, policy) = try await walk.next() {
+            let decision = try await decider.decide(entity, policy)
+            summary.add(decision, of: entity.persistenceID)
+            if !decision.isNothing {
+                digest.add(
+                    entity.persistenceID.rawValue, "\(decision.events)", "\(decision.eventCount)",
+                    "\(decision.snapshots)")
+                if samples.count < Plan.sampleCount { samples.append(entity.persistenceID.rawValue) }
+            }
+            seen += 1
+            progress(seen)
+        }
+        let plan = Plan(
+            operation: "retain", arguments: ["policies": try policies.map(JobText.encode)],
+            storeID: try await store.metadata().storeID, head: try await store.head().description,
+            counts: ["entities": summary.entities, "events": summary.events, "snapshots": summary.snapshots],
+            samples: samples,
+            guards: summary.guards.flatMap { held in
+                held.samples.map { Plan.Guard(held.guard.rawValue, id: "", detail: $0) }
+            }, digest: digest.finalized())
+        return (plan, summary)
+    }
+
+    /// The policies of a plan.
+    ///
+    /// - Throws: ``OperationError/Code/data``.
+    public static func policies(of plan: Plan) throws -> [RetentionPolicy] {
+        try (plan.arguments["policies"] ?? []).map { try JobText.decode($0) }
+    }
+
+    // MARK: Deleting
+
+    /// How far retention has come.
+    struct Progress: Codable, Sendable {
+        enum Phase: String, Codable { case archive, delete }
+
+        var phase: Phase
+        var summary = Summary()
+        /// The last entity that is done.
+        var after: String?
+        /// Where the archive is read on.
+        var place = 0
+    }
+
+    /// Whether a run with these policies was begun, and has to be brought to its end.
+    public func isUnfinished(_ policies: [RetentionPolicy], archive: String?) async throws -> Bool {
+        let arguments = try JobText.encode(try specification(policies, archive, command: "").arguments)
+        return try await store.jobs().contains {
+            $0.kind == "retain" && $0.arguments == arguments && $0.state.isUnfinished
+        }
+    }
+
+    private func specification(
+        _ policies: [RetentionPolicy], _ archive: String?, command: String
+    ) throws -> JobSpecification {
+        JobSpecification(
+            kind: "retain",
+            arguments: ["policies": try JobText.encode(policies), "archive": archive ?? ""], lease: "retain",
+            command: command)
+    }
+
+    /// Deletes what policies and guards let go.
+    ///
+    /// With an archive everything that goes is written to it first, then read back and compared with the store, entity by
+    /// entity, before it is deleted.
+    ///
+    /// - Parameters:
+    ///   - planned: the plan that was confirmed; nothing is done when it does not hold any more. Nil skips the check, for
+    ///     work that goes on.
+    ///   - command: the command that goes on with the work after an interruption.
+    public func run(
+        _ policies: [RetentionPolicy], archive: String?, as planned: Plan?, command: String,
+        progress: @escaping @Sendable (Int) -> Void = { _ in }
+    ) async throws -> Summary {
+        if let archive { try ExportFile.check(archive) }
+        return try await JobRun<Progress>.run(
+            try specification(policies, archive, command: command), on: store, by: person, time: time,
+            from: {
+                if let planned { try planned.check(against: try await plan(policies).plan) }
+                return Progress(phase: archive == nil ? .delete : .archive)
+            }
+        ) { job in
+            var state = await job.checkpoint
+            if state.phase == .archive, let archive {
+                try await writeArchive(archive, policies, &state, job, progress)
+            }
+            if let archive {
+                try await deleteArchived(archive, &state, job, progress)
+                // The archive holds events; snapshots are decided on anew.
+                try await deleteDirectly(policies.map(\.withoutEvents), &state, job, progress)
+            } else {
+                try await deleteDirectly(policies, &state, job, progress)
+            }
+            try await job.finish(result: try JobText.encode(state.summary))
+            return state.summary
+        }
+    }
+
+    private func deleteDirectly(
+        _ policies: [RetentionPolicy], _ state: inout Progress, _ job: JobRun<Progress>,
+        _ progress: @Sendable (Int) -> Void
+    ) async throws {
+        let decider = try await RetentionDecider(store: store, domain: domain, page: page, decodes: decodes)
+        var walk = RetentionWalk(store: store, policies: policies, after: state.after)
+        while let (entity, policy) = try await walk.next() {
+            let decision = try await decider.decide(entity, policy)
+            try await delete(decision, of: entity.persistenceID, &state, job)
+            progress(state.summary.events)
+        }
+    }
+
+    /// Deletes what was decided, in steps; the guards are looked at again in each transaction.
+    private func delete(
+        _ decision: RetentionDecision, of id: PersistenceID, _ state: inout Progress, _ job: JobRun<Progress>
+    ) async throws {
+        var counted = decision
+        (counted.eventCount, counted.snapshotCount, counted.bytes) = (0, 0, 0)
+        let before = state.summary
+        var next = decision.events.rawValue - min(decision.events.rawValue, UInt64(decision.eventCount))
+        while next < decision.events.rawValue, decision.eventCount > 0 {
+            try Task.checkCancellation()
+            let through = min(next + Self.batch, decision.events.rawValue)
+            let bytes = try await bytes(of: id, from: SequenceNumber(next + 1), through: SequenceNumber(through))
+            // What is counted is what is there: a hold, or a projection that was reset, may keep the store from it.
+            state.summary.events += bytes.count
+            state.summary.bytes += bytes.bytes
+            let deleted = try await job.commit(
+                [.retireEvents(of: id, through: SequenceNumber(through))], checkpoint: state
+            ).first ?? 0
+            if deleted < bytes.count {
+                state.summary.events -= bytes.count - deleted
+                counted.guards.append((.projection, "somebody has not passed event \(next + UInt64(deleted) + 1)"))
+                break
+            }
+            next = through
+        }
+        var changes: [OperatorChange] = []
+        if decision.snapshotCount > 0 {
+            changes.append(.retireSnapshots(of: id, through: decision.snapshots))
+            state.summary.snapshots += decision.snapshotCount
+        }
+        state.after = id.rawValue
+        if decision.isNothing && decision.guards.isEmpty { return }
+        state.summary.add(counted, of: id)
+        let isChanged = state.summary.events > before.events || state.summary.snapshots > before.snapshots
+        if isChanged { state.summary.entities += 1 }
+        if !changes.isEmpty || isChanged { _ = try await job.commit(changes, checkpoint: state) }
+    }
+
+    private func bytes(
+        of id: PersistenceID, from first: SequenceNumber, through last: SequenceNumber
+    ) async throws -> (count: Int, bytes: Int) {
+        var (count, bytes, next) = (0, 0, first)
+        while true {
+            let events = try await store.events(of: id, from: next, through: last, limit: page)
+            guard let final = events.last else { return (count, bytes) }
+            count += events.count
+            bytes += events.reduce(0) { $0 + $1.payload.count }
+            next = final.sequenceNumber.next
+        }
+    }
+
+    // MARK: The archive
+
+    private func writeArchive(
+        _ path: String, _ policies: [RetentionPolicy], _ state: inout Progress, _ job: JobRun<Progress>,
+        _ progress: @Sendable (Int) -> Void
+    ) async throws {
+        // What an interruption has left is written anew: nothing was deleted yet.
+        let archive = try RetentionArchive(
+            path, store: store, messages: domain.messages, metadata: try await store.metadata(), now: time.now())
+        let decider = try await RetentionDecider(store: store, domain: domain, page: page, decodes: decodes)
+        var walk = RetentionWalk(store: store, policies: policies, after: nil)
+        while let (entity, policy) = try await walk.next() {
+            let decision = try await decider.decide(entity, policy)
+            if decision.eventCount > 0 {
+                try await archive.add(entity.persistenceID, through: decision.events, count: decision.eventCount, page)
+            }
+            var guarded = decision
+            (guarded.eventCount, guarded.snapshotCount, guarded.bytes) = (0, 0, 0)
+            if !guarded.guards.isEmpty { state.summary.add(guarded, of: entity.persistenceID) }
+            progress(archive.events)
+        }
+        let sum = try archive.complete(head: try await store.head())
+        state.summary.archive = Archive(file: path, events: archive.events, sha256: sum)
+        state.phase = .delete
+        _ = try await job.commit([], checkpoint: state)
+    }
+
+    /// Reads the archive back: what it holds, exactly as the store has it, is deleted.
+    private func deleteArchived(
+        _ path: String, _ state: inout Progress, _ job: JobRun<Progress>, _ progress: @Sendable (Int) -> Void
+    ) async throws {
+        guard let archive = state.summary.archive else { return }
+        if state.place == 0 {
+            guard try TransferChecksum(path, format: .jsonl).sha256 == archive.sha256 else {
+                throw OperationError(
+                    .refused, "the archive \(path) is not the one that was written", hint: "nothing was deleted")
+            }
+        }
+        var reader = try RecordReader(path, format: .jsonl, from: state.place)
+        while let records = try reader.nextPage(PageLimit(rows: Int(Self.batch))) {
+            try Task.checkCancellation()
+            var changes: [OperatorChange] = []
+            var entities: Set<PersistenceID> = []
+            var (last, count) = ([PersistenceID: SequenceNumber](), 0)
+            for case .event(let event) in records.map(\.record) {
+                last[event.persistenceID] = event.sequenceNumber
+                entities.insert(event.persistenceID)
+                state.summary.bytes += event.payload.count
+                count += 1
+            }
+            for id in entities.sorted() {
+                let through = last[id] ?? .zero
+                try await compare(records.map(\.record), id)
+                changes.append(.retireEvents(of: id, through: through))
+            }
+            state.place = reader.offset
+            state.summary.events += count
+            state.summary.entities += entities.count { $0.rawValue != state.after }
+            state.after = records.last?.record.persistenceID?.rawValue ?? state.after
+            _ = try await job.commit(changes, checkpoint: state)
+            progress(state.summary.events)
+        }
+        state.after = nil
+    }
+
+    /// Checks that the store has the archive's events of an entity, as they are; those that an earlier run has deleted
+    /// are gone.
+    private func compare(_ records: [ExportRecord], _ id: PersistenceID) async throws {
+        var archived: [PersistedEvent] = []
+        for case .event(let event) in records where event.persistenceID == id { archived.append(event) }
+        guard let first = archived.first?.sequenceNumber, let last = archived.last?.sequenceNumber else { return }
+        var next = first
+        while next <= last {
+            let events = try await store.events(of: id, from: next, through: last, limit: page)
+            guard let final = events.last else { return }
+            for event in events {
+                let index = Int(event.sequenceNumber.rawValue - first.rawValue)
+                guard index < archived.count, archived[index].isSame(as: event) else {
+                    throw OperationError(
+                        .refused, "event \(event.sequenceNumber) is not as the archive has it",
+                        hint: "it was not deleted", persistenceID: id)
+                }
+            }
+            next = final.sequenceNumber.next
+        }
+    }
+}
+
+extension RetentionPolicy {
+    /// The same for snapshots only.
+    fileprivate var withoutEvents: RetentionPolicy {
+        var policy = self
+        (policy.keepEvents, policy.olderThan, policy.closedBy) = (nil, nil, [])
+        return policy
+    }
+}
+
+extension ExportRecord {
+    fileprivate var persistenceID: PersistenceID? {
+        switch self {
+        case .event(let event): event.persistenceID
+        case .entity(let entity): entity.id
+        case .snapshot(let snapshot): snapshot.persistenceID
+        case .state(let state): state.persistenceID
+        }
+    }
+}
+
+extension PersistedEvent {
+    fileprivate func isSame(as other: PersistedEvent) -> Bool {
+        sequenceNumber == other.sequenceNumber && payload == other.payload && timestamp == other.timestamp
+            && encryptionKeyID == other.encryptionKeyID && unknownFields == other.unknownFields
+    }
+}
+
+/// Walks the entities that a policy is about, ascending by ID; the first policy that covers one counts.
+struct RetentionWalk {
+    private let store: any Store
+    private let policies: [RetentionPolicy]
+    private let prefix: String?
+    private var after: PersistenceID?
+    private var waiting: ArraySlice<EntitySummary> = []
+
+    init(store: any Store, policies: [RetentionPolicy], after: String?) {
+        self.store = store
+        self.policies = policies
+        self.after = after.map { PersistenceID(stored: $0) }
+        prefix = policies.count == 1 ? policies[0].prefix : nil
+    }
+
+    mutating func next() async throws -> (EntitySummary, RetentionPolicy)? {
+        while true {
+            if let entity = waiting.popFirst() {
+                guard let policy = policies.first(where: { $0.covers(entity) }) else { continue }
+                return (entity, policy)
+            }
+            try Task.checkCancellation()
+            let page = try await store.entities(EntityQuery(prefix: prefix, after: after, limit: 200))
+            guard let last = page.last else { return nil }
+            after = last.persistenceID
+            waiting = page[...]
+        }
+    }
+}
