@@ -56,7 +56,9 @@ let package = Package(
             ]),
         .testTarget(name: "EgoTestKitTests", dependencies: ["BankDomain", "Ego", "EgoCore", "EgoTestKit", .protobuf]),
         // What the program below and the tests that kill it have in common.
-        .target(name: "ExerciserSupport", dependencies: ["ChildProcess", "EgoCore"], path: "Tests/ExerciserSupport"),
+        .target(
+            name: "ExerciserSupport", dependencies: ["ChildProcess", "EgoCore", "EgoOperations"],
+            path: "Tests/ExerciserSupport"),
         // A program that tests kill: it appends, and prints what was acknowledged.
         .executableTarget(
             name: "StoreExerciser",

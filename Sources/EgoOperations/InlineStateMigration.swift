@@ -235,10 +235,7 @@ public struct InlineStateMigration: Sendable {
 
     /// Whether a migration was begun, and has to be brought to its end.
     public func isUnfinished(_ options: Options) async throws -> Bool {
-        let arguments = try JobText.encode(specification(options, command: "").arguments)
-        return try await store.jobs().contains {
-            $0.kind == "migrate" && $0.arguments == arguments && $0.state.isUnfinished
-        }
+        try await specification(options, command: "").isUnfinished(in: store)
     }
 
     private func specification(_ options: Options, command: String) -> JobSpecification {

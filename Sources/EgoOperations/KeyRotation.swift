@@ -50,10 +50,11 @@ public struct KeyRotation: Sendable {
     ) async throws -> Summary {
         var preview = Progress()
         while try await step(&preview, old, new, isDryRun: true) { progress(preview.summary.keys) }
-        if isDryRun || preview.summary.rotated == 0 { return preview.summary }
+        if isDryRun { return preview.summary }
         let specification = JobSpecification(
             kind: "key-rotate", arguments: ["from": old.fingerprint, "to": new.fingerprint], lease: "keys",
             command: command)
+        if preview.summary.rotated == 0, try await !specification.isUnfinished(in: store) { return preview.summary }
         return try await JobRun<Progress>.run(
             specification, on: store, by: person, time: time, from: { Progress() }
         ) { job in

@@ -156,10 +156,7 @@ public struct Snapshots: Sendable {
 
     /// Whether a deletion of these snapshots was begun, and has to be brought to its end.
     public func isUnfinished(_ deletion: Deletion) async throws -> Bool {
-        let arguments = try JobText.encode(specification(deletion, command: "").arguments)
-        return try await store.jobs().contains {
-            $0.kind == "snapshot-delete" && $0.arguments == arguments && $0.state.isUnfinished
-        }
+        try await specification(deletion, command: "").isUnfinished(in: store)
     }
 
     private func specification(_ deletion: Deletion, command: String) -> JobSpecification {

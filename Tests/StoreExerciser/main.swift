@@ -9,6 +9,9 @@
 //                                               runs a projection that notes every event until it is killed
 //   StoreExerciser rebuild PATH NAME CALL [in-place]
 //                                               rebuilds it, and kills itself at a call of the store; 0 for never
+//   StoreExerciser migrate|migrate-drop|erase|retain|rotate PATH SUBJECT CALL
+//                                               carries an operation out, likewise; SUBJECT are IDs with commas
+//                                               between, or the archive
 //   StoreExerciser lock PATH                    holds the write lock until standard input ends
 //
 // PATH is a SQLite file, or the URL of a PostgreSQL database.
@@ -185,6 +188,40 @@ func rebuild(_ path: String, name: String, at moment: Int, _ strategy: Rebuild.S
     await store.close()
 }
 
+/// Prints what an operation did, or the error that ended it.
+func operate(_ kind: String, _ path: String, _ subject: String, at moment: Int) async throws {
+    let store = DeadlyStore(try await open(path), at: moment)
+    let (person, time, page) = (Operator.forExercise, SystemTime(), PageLimit(rows: 7))
+    switch kind {
+    case "migrate", "migrate-drop":
+        let work = InlineStateMigration(store: store, domain: .bank, by: person, time: time, page: page)
+        let options = InlineStateMigration.Options(verifies: true, drops: kind == "migrate-drop")
+        let summary = try await work.run(options, command: "migrate")
+        say("\(summary.written + summary.kept) \(summary.failures)")
+    case "erase":
+        let ids = try subject.split(separator: ",").map { try PersistenceID(String($0)) }
+        let work = EntityErasure(
+            store: store, domain: .bank, by: person, time: time, page: page, staleness: .zero)
+        let plan = try await work.plan(ids, EntityErasure.Options())
+        let certificates = try await work.run(ids, EntityErasure.Options(), as: plan, command: "erase")
+        say("\(certificates.count)")
+    case "retain":
+        let work = JournalRetention(store: store, domain: .bank, by: person, time: time, page: page)
+        let policies = [RetentionPolicy(keepEvents: 5, keepSnapshots: 1)]
+        let archive = subject == "-" ? nil : subject
+        let isUnfinished = try await work.isUnfinished(policies, archive: archive)
+        let plan = try await work.plan(policies).plan
+        let summary = try await work.run(
+            policies, archive: archive, as: isUnfinished ? nil : plan, command: "retain")
+        say("\(summary.events) \(summary.snapshots)")
+    default:
+        let summary = try await KeyRotation(store: store, keys: store, by: person, time: time).rotate(
+            from: .exercise(1), to: .exercise(2), isDryRun: false, command: "rotate")
+        say("\(summary.rotated + summary.kept) \(summary.failures)")
+    }
+    await store.close()
+}
+
 func lock(_ path: String) async throws {
     let store = try await SQLiteStore(path: path)
     struct Undo: Error {}
@@ -212,6 +249,11 @@ case "project":
 case "rebuild":
     let strategy = arguments.count > 4 ? Rebuild.Strategy(rawValue: arguments[4]) : nil
     try await rebuild(arguments[1], name: arguments[2], at: Int(arguments[3]) ?? 0, strategy)
+case "migrate"?, "migrate-drop"?, "erase"?, "retain"?, "rotate"?:
+    do { try await operate(arguments[0], arguments[1], arguments[2], at: Int(arguments[3]) ?? 0) } catch {
+        say("failed: \(error)")
+        exit(1)
+    }
 case "lock": try await lock(arguments[1])
 default: exit(64)
 }

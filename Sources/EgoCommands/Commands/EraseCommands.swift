@@ -180,8 +180,11 @@ extension Command where Context == CommandContext {
             return try output(earlier, new: 0, plan, failures, isDryRun: true)
         }
         let open = plan.counts["entities"] ?? 0
-        if open == 0 { return try output(earlier, new: 0, plan, failures, isDryRun: false) }
-        if open == 1, let id = plan.samples.first {
+        let isUnfinished = try await erasure.isUnfinished(ids)
+        if open == 0, !isUnfinished { return try output(earlier, new: 0, plan, failures, isDryRun: false) }
+        if open == 0 {
+            // What is left is to end the job: everything that cannot be undone is done.
+        } else if open == 1, let id = plan.samples.first {
             try context.confirmation.confirm(
                 "\(Escape.shown(id)) will be erased, and nobody can bring it back", byTyping: id, as: "its ID")
         } else {

@@ -40,8 +40,9 @@ extension EntityErasure {
         progress: @escaping @Sendable (Int) -> Void = { _ in }
     ) async throws -> [RecordedCertificate] {
         let held = Set(planned.guards.map(\.id))
-        let before = try await certificates()
-        let certified = Set(before.map(\.certificate.id))
+        let known = try await certificates().last?.number ?? 0
+        for batch in try await unfinished(among: ids) { try await runJob(batch, options, command: command) { _ in } }
+        let certified = Set(try await certificates().map(\.certificate.id))
         let open = ids.filter { !held.contains($0.rawValue) && !certified.contains($0.rawValue) }
         var done = 0
         for start in stride(from: 0, to: open.count, by: Self.batch) {
@@ -50,9 +51,20 @@ extension EntityErasure {
             try await runJob(batch, options, command: command) { progress(earlier + min($0, count)) }
             done += batch.count
         }
-        let wanted = Set(open.map(\.rawValue))
-        let known = before.last?.number ?? 0
+        let wanted = Set(ids.map(\.rawValue))
         return try await certificates().filter { $0.number > known && wanted.contains($0.certificate.id) }
+    }
+
+    /// Whether an erasure of some of these was begun, and has to be brought to its end.
+    public func isUnfinished(_ ids: [PersistenceID]) async throws -> Bool { try await !unfinished(among: ids).isEmpty }
+
+    /// The entities of jobs that were begun, whose entities are all among these.
+    private func unfinished(among ids: [PersistenceID]) async throws -> [[PersistenceID]] {
+        let wanted = Set(ids.map(\.rawValue))
+        return try await store.jobs().filter { $0.kind == "erase" && $0.state.isUnfinished }.compactMap { job in
+            let state: Progress = try JobText.decode(job.checkpoint)
+            return state.entities.allSatisfy { wanted.contains($0.id) } ? self.ids(state) : nil
+        }
     }
 
     private func runJob(

@@ -25,6 +25,14 @@ public struct JobSpecification: Sendable, Hashable {
         self.lease = lease
         self.command = command
     }
+
+    /// Whether such work was begun, and has to be brought to its end.
+    func isUnfinished(in store: any Store) async throws -> Bool {
+        let arguments = try JobText.encode(arguments)
+        return try await store.jobs().contains {
+            $0.kind == kind && $0.arguments == arguments && $0.state.isUnfinished
+        }
+    }
 }
 
 /// One run of a durable job, under a lease: every page of work is committed together with the job's checkpoint, so that

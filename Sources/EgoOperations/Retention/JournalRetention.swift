@@ -142,10 +142,7 @@ public struct JournalRetention: Sendable {
 
     /// Whether a run with these policies was begun, and has to be brought to its end.
     public func isUnfinished(_ policies: [RetentionPolicy], archive: String?) async throws -> Bool {
-        let arguments = try JobText.encode(try specification(policies, archive, command: "").arguments)
-        return try await store.jobs().contains {
-            $0.kind == "retain" && $0.arguments == arguments && $0.state.isUnfinished
-        }
+        try await specification(policies, archive, command: "").isUnfinished(in: store)
     }
 
     private func specification(
@@ -279,8 +276,13 @@ public struct JournalRetention: Sendable {
             if !guarded.guards.isEmpty { state.summary.add(guarded, of: entity.persistenceID) }
             progress(archive.events)
         }
-        let sum = try archive.complete(head: try await store.head())
-        state.summary.archive = Archive(file: path, events: archive.events, sha256: sum)
+        // One that is there from before is not replaced by one of nothing.
+        if archive.events > 0 {
+            let sum = try archive.complete(head: try await store.head())
+            state.summary.archive = Archive(file: path, events: archive.events, sha256: sum)
+        } else {
+            archive.discard()
+        }
         state.phase = .delete
         _ = try await job.commit([], checkpoint: state)
     }

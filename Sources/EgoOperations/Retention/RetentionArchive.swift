@@ -57,6 +57,9 @@ final class RetentionArchive {
         return Hexadecimal.text(hash.finalize())
     }
 
+    /// Removes the file, which has no name yet.
+    func discard() { file.discard() }
+
     private func emit(_ bytes: [UInt8]) throws {
         hash.update(data: bytes)
         try file.write(bytes)

@@ -121,10 +121,7 @@ public struct JournalExport: Sendable {
 
     /// Whether an export to this file was begun, and can go on.
     public func isUnfinished(toFile path: String) async throws -> Bool {
-        let arguments = try JobText.encode(try specification(path, command: "").arguments)
-        return try await store.jobs().contains {
-            $0.kind == "export" && $0.arguments == arguments && $0.state.isUnfinished
-        }
+        try await specification(path, command: "").isUnfinished(in: store)
     }
 
     /// What was written to this file before, when it is still what would be written now; nil when it is not.
