@@ -157,6 +157,11 @@ extension StoreContract {
             try law.expectEqual(try await store.key("k1"), .destroyed, "a destroyed key")
             try law.expectEqual(try await store.key("never"), nil, "a key that never was")
             try law.expectEqual(try await store.keys(of: a), [], "the keys of the entity")
+            let listed = try await store.keys(after: nil, limit: 2)
+            try law.expectEqual(listed.map(\.key.id), ["k1", "k2"], "a page of all keys")
+            try law.expectEqual(listed.map(\.isDestroyed), [true, true], "which of them were destroyed")
+            try law.expectEqual(
+                try await store.keys(after: "k2", limit: 9).map(\.key), [key("k3", b, 3, 7)], "the next page")
             try await law.expectError(.invalid, "a destroyed key's ID used again") {
                 try await store.add(key("k1", a, 9))
             }

@@ -12,8 +12,7 @@ public enum StoreContract {
     /// All checks.
     public static let laws: [StoreLaw] =
         appendLaws + orderLaws + durabilityLaws + pagingLaws + projectionLaws + deletionLaws + retirementLaws
-        + commandLaws
-        + recordLaws + snapshotLaws + stateLaws + keyLaws + operatorLaws
+        + erasureLaws + commandLaws + recordLaws + snapshotLaws + stateLaws + keyLaws + operatorLaws
 }
 
 /// One check of a store.
