@@ -188,7 +188,8 @@ public struct EgoCommandLine: Sendable {
     private static func commands(hasSample: Bool) -> [Command<CommandContext>] {
         [
             .initialize, hasSample ? .demo : nil, .status, .doctor, .entities, .events, .replay, .send, .snapshot,
-            .lag, .projection, .rebuild, .deadLetter, .migrate, .erase, .retain, .retention, .key, .verify, .export, .importing, .jobs, .audit, .config, .context,
+            .lag, .projection, .rebuild, .deadLetter, .migrate, .erase, .retain, .retention, .key, .verify, .export,
+            .importing, .jobs, .audit, .config, .context,
             .generate, .help, .version, .exitCodes,
             .complete,
         ].compactMap(\.self)

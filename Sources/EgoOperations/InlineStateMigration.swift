@@ -98,8 +98,10 @@ public struct InlineStateMigration: Sendable {
         var failure: Failure?
 
         mutating func fail(at number: SequenceNumber, _ code: String, _ message: String) {
-            failure = failure ?? Failure(
-                id: id.rawValue, sequenceNumber: number.rawValue, code: code, message: message)
+            failure =
+                failure
+                ?? Failure(
+                    id: id.rawValue, sequenceNumber: number.rawValue, code: code, message: message)
         }
     }
 

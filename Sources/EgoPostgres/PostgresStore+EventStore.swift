@@ -273,6 +273,7 @@ extension PostgresRow {
             offset: isNull(0) ? .start : Offset(transactionID: transactionID(0), position: Position(integer(1))),
             timestamp: clock.moment(integer(4)), shard: Shard(UInt64(bitPattern: integer(5))),
             manifest: text(6), payload: payload, encryptionKeyID: text(9), isEncrypted: bool(7), isDeleted: bool(8),
-            isDamaged: !isNull(14) && integer(14) != payload.payloadChecksum, metadata: metadata, unknownFields: unknownFields)
+            isDamaged: !isNull(14) && integer(14) != payload.payloadChecksum, metadata: metadata,
+            unknownFields: unknownFields)
     }
 }

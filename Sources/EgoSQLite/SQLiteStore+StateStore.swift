@@ -92,7 +92,8 @@ extension SQLiteStore {
                         shard: Shard(UInt64(bitPattern: row.integer(2))), manifest: try connection.name(row.integer(3)),
                         payload: payload, encryptionKeyID: row.isNull(8) ? "" : try connection.name(row.integer(8)),
                         isEncrypted: EventFlags(rawValue: row.integer(7)).isEncrypted,
-                        isDamaged: !row.isNull(6) && row.integer(6) != payload.payloadChecksum, metadata: (try? EventMetadata(encoded: row.blob(5))) ?? .none)
+                        isDamaged: !row.isNull(6) && row.integer(6) != payload.payloadChecksum,
+                        metadata: (try? EventMetadata(encoded: row.blob(5))) ?? .none)
                     return false
                 }
                 return found

@@ -5,19 +5,21 @@ import EgoOperations
 import EgoPostgres
 import Foundation
 import PostgresServer
+import SwiftProtobuf
 import Testing
 
 @Suite("A database of an older schema version", .serialized)
 struct UpgradeTests {
-    /// Restores what version 1 of this program has written.
-    private func restored() throws -> (server: PostgresServer, name: String, url: PostgresURL) {
+    /// Restores what an older version of this program has written.
+    private func restored(version: Int = 1) throws -> (server: PostgresServer, name: String, url: PostgresURL) {
         let server = try PostgresServer.shared("upgrade")
         let name = "d" + UUID().uuidString.replacingOccurrences(of: "-", with: "").lowercased()
         try server.sql("CREATE DATABASE \(name)")
-        let dump = EgoGoDatabase.fixtures.appending(path: "../schema/postgres-v1.sql")
+        let dump = EgoGoDatabase.fixtures.appending(path: "../schema/postgres-v\(version).sql")
         try server.sql(String(contentsOf: dump, encoding: .utf8), database: name)
         // Its transactions are those of another server, which this one may not have reached yet.
         try server.sql("UPDATE events_store SET transaction_id = '6'", database: name)
+        if version > 1 { try server.sql("UPDATE ego_offsets SET transaction_id = '6'", database: name) }
         return (server, name, try PostgresURL(server.url(database: name)))
     }
 
@@ -48,9 +50,30 @@ struct UpgradeTests {
         #expect(try await PostgresStore.initialize(url: url, storeID: "other").kind == .current(metadata))
     }
 
-    @Test("is brought up once, by whoever comes first")
-    func race() async throws {
-        let (_, _, url) = try restored()
+    @Test("of version 2 keeps its projection, and what was written without a checksum is not called damaged")
+    func upgradeFrom2() async throws {
+        let (server, name, url) = try restored(version: 2)
+        #expect(try await PostgresStore.initialize(url: url, storeID: "other").kind == .older(version: 2))
+        let store = try await PostgresStore(url: url)
+        #expect(try await store.flaws(isThorough: true) == [])
+        let verification = Verification(store: store, domain: .bank)
+        while let page = try await verification.nextPage() { #expect(page == []) }
+        let lag = try #require(try await Lag(of: store, time: SystemTime()).measure().first)
+        #expect(lag.name == "balances" && lag.eventsBehind == 0)
+        let engine = Engine(store: store, domain: .bank)
+        let account = try engine.entity(AccountBehavior(), try PersistenceID("acc-1"))
+        _ = try await account.send(.credit(.with { $0.balance = 1 }))
+        await engine.shutdown()
+        let sums = try server.sql(
+            "SELECT count(*), count(checksum) FROM events_store WHERE persistence_id = 'acc-1'", database: name)
+        let counts = sums.split(separator: "|").compactMap { Int($0) }
+        #expect(counts.count == 2 && counts[0] > 1 && counts[1] == 1)
+        await store.close()
+    }
+
+    @Test("is brought up once, by whoever comes first", arguments: [1, 2])
+    func race(_ version: Int) async throws {
+        let (_, _, url) = try restored(version: version)
         try await withThrowingTaskGroup(of: Void.self) { group in
             for _ in 0..<4 { group.addTask { _ = try await PostgresStore.initialize(url: url, storeID: "x") } }
             try await group.waitForAll()

@@ -162,6 +162,35 @@ struct FileTests {
         }
     }
 
+    @Test("of the second schema version keeps its projection, and what has no checksum is not called damaged")
+    func fixtureOfVersion2() async throws {
+        let fixtures = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../Fixtures")
+        let folder = try TemporaryFolder()
+        let path = folder.path("v2.db")
+        try FileManager.default.copyItem(
+            at: fixtures.appending(path: "sqlite/v2-projected.db"), to: URL(filePath: path))
+        execute(
+            "INSERT INTO ego_tombstones SELECT id, 9, 5 FROM ego_entities WHERE persistence_id <> 'acc-1'", on: path)
+        #expect(try SQLiteStore.initialize(path: path, storeID: "other") == .older(version: 2))
+        let store = try await SQLiteStore(path: path)
+        #expect(try await store.projections().map(\.name) == ["balances"])
+        #expect(try await store.erasures(after: 0, limit: 9).map(\.number) == [1, 2])
+        #expect(try await store.flaws(isThorough: true) == [])
+        let id = try PersistenceID("acc-1")
+        let before = try await allEvents(of: id, in: store)
+        #expect(before.count > 1 && before.allSatisfy { !$0.isDamaged })
+        await store.close()
+        execute("UPDATE ego_events SET payload = x'00' WHERE sequence_number = 1", on: path)
+        let again = try await SQLiteStore(path: path)
+        _ = try await again.append([request("new")])
+        await again.close()
+        execute("UPDATE ego_events SET payload = x'0a' WHERE checksum IS NOT NULL", on: path)
+        let damaged = try await SQLiteStore(path: path)
+        #expect(try await allEvents(of: id, in: damaged).allSatisfy { !$0.isDamaged }, "it has no checksum to tell")
+        #expect(try await allEvents(of: try PersistenceID("new"), in: damaged).map(\.isDamaged) == [true])
+        await damaged.close()
+    }
+
     @Test("whose statement has more than one part is told so")
     func oneStatement() async throws {
         let folder = try TemporaryFolder()

@@ -71,7 +71,9 @@ private struct Doctor {
             let store = try await context.open(readOnly: true)
             checks.append(Check("store", .ok, "\(location.text) can be opened"))
             do { checks += try await records(store) } catch { checks.append(failed("store", error)) }
-            if let store = ((store as? EncryptedStore)?.base ?? store) as? PostgresStore { checks += await PostgresChecks(store: store).checks() }
+            if let store = ((store as? EncryptedStore)?.base ?? store) as? PostgresStore {
+                checks += await PostgresChecks(store: store).checks()
+            }
             await store.close()
             checks += files(location)
         } catch {

@@ -104,7 +104,9 @@ extension Command where Context == CommandContext {
     private static func withKeyStores<Value>(
         readOnly: Bool, _ context: CommandContext, _ body: ([any KeyStore]) async throws -> Value
     ) async throws -> Value {
-        guard let other = try await context.keys?.keyStore(readOnly: readOnly, context) else { return try await body([]) }
+        guard let other = try await context.keys?.keyStore(readOnly: readOnly, context) else {
+            return try await body([])
+        }
         do {
             let value = try await body([other])
             await other.close()
@@ -344,7 +346,10 @@ extension Command where Context == CommandContext {
     }
 
     private static var proofColumns: [Column] {
-        [.id, Column("verified"), Column("problems"), Column("scanned_bytes", .right), Column("hash", isDefault: false)]
+        [
+            .id, Column("verified"), Column("problems"), Column("scanned_bytes", .right),
+            Column("hash", isDefault: false),
+        ]
     }
 
     // MARK: Log

@@ -22,13 +22,16 @@ extension Command where Context == CommandContext {
             ],
             output: .migrate, options: { MigrateOptions() },
             flags: [
-                Flag("check", arity: .toggle(negated: false), summary: "only look; exit 2 while anything is left to do") {
+                Flag("check", arity: .toggle(negated: false), summary: "only look; exit 2 while anything is left to do")
+                {
                     (value, options) in options.isCheck = value.isOn
                 },
-                Flag("verify", arity: .toggle(negated: false), summary: "compare each state with a fold of the events") {
+                Flag("verify", arity: .toggle(negated: false), summary: "compare each state with a fold of the events")
+                {
                     (value, options) in options.verifies = value.isOn
                 },
-                Flag("drop-inline-state", arity: .toggle(negated: false), summary: "remove inline states once verified") {
+                Flag("drop-inline-state", arity: .toggle(negated: false), summary: "remove inline states once verified")
+                {
                     (value, options) in options.drops = value.isOn
                 },
             ],
@@ -94,7 +97,8 @@ extension Command where Context == CommandContext {
     ) -> CommandOutput {
         let failed = summary.failed.map { failure in
             OutputValue.object([
-                .init("id", .text(failure.id)), .init("sequence_number", .number(SequenceNumber(failure.sequenceNumber))),
+                .init("id", .text(failure.id)),
+                .init("sequence_number", .number(SequenceNumber(failure.sequenceNumber))),
                 .init("code", .text(failure.code)), .init("message", .text(failure.message)),
             ])
         }

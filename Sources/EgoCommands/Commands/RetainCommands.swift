@@ -154,11 +154,13 @@ extension Command where Context == CommandContext {
                 hint: "add --keep-events, --older-than, --keep-snapshots or --closed-by, or declare [retain.NAME]")
         }
         let now = context.time.now().unixNanoseconds
-        return (try declared.map { declaration throws(CommandFailure) in
-            var policy = try declaration.policy(now: now)
-            policy.closedBy = policy.closedBy.map(fullName(context))
-            return policy
-        }, nil)
+        return (
+            try declared.map { declaration throws(CommandFailure) in
+                var policy = try declaration.policy(now: now)
+                policy.closedBy = policy.closedBy.map(fullName(context))
+                return policy
+            }, nil
+        )
     }
 
     /// The full name of an event's type that may have been given by its short one.

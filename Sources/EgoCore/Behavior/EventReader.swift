@@ -69,7 +69,9 @@ public struct EventReader: Sendable {
     public func event<Event: MessageUnion>(
         _ record: PersistedEvent, as type: Event.Type
     ) throws(PayloadError) -> Event {
-        if adapters.isEmpty, !record.isEncrypted, !record.isDamaged { return try Event.members.decode(serializedAny: record.payload) }
+        if adapters.isEmpty, !record.isEncrypted, !record.isDamaged {
+            return try Event.members.decode(serializedAny: record.payload)
+        }
         return try Event.members.decode(payload(of: record))
     }
 }

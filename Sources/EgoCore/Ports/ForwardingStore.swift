@@ -17,7 +17,8 @@ public enum StoreCall: String, Sendable, CaseIterable {
     case projections, projection, offsets, deadLetters, timestampOffsets
     case addKey, key, keys, listKeys, rewrap, destroyKeys
     case metadata, entities, statistics, commitChanges, inspect, acquireLease, renewLease, releaseLease, leases
-    case job, jobs, audit, tombstone, deadLetterCount, erasures, holds, newestInlineState, purge, residue, flaws, hazards
+    case job, jobs, audit, tombstone, deadLetterCount, erasures, holds, newestInlineState, purge, residue, flaws,
+        hazards
 
     /// Whether the call changes the store.
     public var isWrite: Bool {

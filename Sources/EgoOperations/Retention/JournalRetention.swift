@@ -219,9 +219,10 @@ public struct JournalRetention: Sendable {
             // What is counted is what is there: a hold, or a projection that was reset, may keep the store from it.
             state.summary.events += bytes.count
             state.summary.bytes += bytes.bytes
-            let deleted = try await job.commit(
-                [.retireEvents(of: id, through: SequenceNumber(through))], checkpoint: state
-            ).first ?? 0
+            let deleted =
+                try await job.commit(
+                    [.retireEvents(of: id, through: SequenceNumber(through))], checkpoint: state
+                ).first ?? 0
             if deleted < bytes.count {
                 state.summary.events -= bytes.count - deleted
                 counted.guards.append((.projection, "somebody has not passed event \(next + UInt64(deleted) + 1)"))

@@ -31,7 +31,8 @@ struct RetentionDecider: Sendable {
                 let offsets = try await store.offsets(of: record.name, version: version)
                 consumers.append(
                     Consumer(
-                        name: record.name, offsets: Dictionary(uniqueKeysWithValues: offsets.map { ($0.shard, $0.offset) })
+                        name: record.name,
+                        offsets: Dictionary(uniqueKeysWithValues: offsets.map { ($0.shard, $0.offset) })
                     ))
             }
         }
@@ -88,7 +89,8 @@ struct RetentionDecider: Sendable {
         if !policy.isAboutEvents { return .zero }
         var limit = stream.last
         if !policy.closedBy.isEmpty {
-            let last = try await store.events(of: id, from: stream.last, through: stream.last, limit: PageLimit(rows: 1))
+            let last = try await store.events(
+                of: id, from: stream.last, through: stream.last, limit: PageLimit(rows: 1))
             guard let event = last.first, let type = try? AnyPayload(serialized: event.payload).typeName,
                 policy.closedBy.contains(type)
             else { return .zero }
@@ -182,7 +184,8 @@ struct RetentionDecider: Sendable {
             for event in events {
                 if let cutoff = policy.olderThan, event.timestamp.unixNanoseconds >= cutoff { return }
                 if let name = waiting(for: event, shard) {
-                    decision.guards.append((.projection, "projection \(name) has not passed event \(event.sequenceNumber)"))
+                    decision.guards.append(
+                        (.projection, "projection \(name) has not passed event \(event.sequenceNumber)"))
                     return
                 }
                 decision.events = event.sequenceNumber
