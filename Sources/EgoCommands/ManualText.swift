@@ -88,8 +88,35 @@ extension Manual {
                                     "protected",
                                     [
                                         "Before anything is changed, the context's name is asked for; --confirm NAME gives it beforehand. A boolean; there is no flag for it."
-                                    ])
+                                    ]),
+                                ManualEntry(
+                                    "encrypt",
+                                    [
+                                        "Which entities are encrypted once there is a master key: existing, those that have a key (the default); all; or kinds, with commas between. A string; there is no flag for it."
+                                    ]),
+                                ManualEntry(
+                                    "master_key_command",
+                                    [
+                                        "A command of the shell that prints the master key, as 64 hexadecimal digits or base64; --master-key comes before it. A string; there is no flag for it."
+                                    ]),
                             ]),
+                    ]),
+                .init(
+                    "RETENTION",
+                    [
+                        .paragraph([
+                            "A table [retain.NAME] is a policy of ", .command("retain"),
+                            " without flags. Of several, the first that covers an entity counts.",
+                        ]),
+                        .code(
+                            """
+                            [retain.accounts]
+                            kind = "account"
+                            keep_events = 100
+                            older_than = "90d"
+                            keep_snapshots = 2
+                            """),
+                        "The other keys are prefix, and closed_by: the type of the last event of entities that are closed, or a list of types.",
                     ]),
                 .init(
                     "CONTEXTS",

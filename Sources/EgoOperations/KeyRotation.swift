@@ -134,12 +134,12 @@ public struct KeyRotation: Sendable {
     }
 
     private func hadKey(_ id: PersistenceID) async throws -> Bool {
-        var after: String?
-        while true {
-            let page = try await keys.keys(after: after, limit: 5_000)
-            guard let last = page.last else { return false }
-            if page.contains(where: { $0.key.persistenceID == id }) { return true }
-            after = last.key.id
+        var isFound = false
+        var page = try await keys.keys(after: nil, limit: Self.batch)
+        while !isFound, let last = page.last {
+            isFound = page.contains { $0.key.persistenceID == id }
+            page = try await keys.keys(after: last.key.id, limit: Self.batch)
         }
+        return isFound
     }
 }

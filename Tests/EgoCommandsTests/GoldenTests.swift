@@ -29,6 +29,7 @@ private let skipped = [
     ran, ["projection", "reset", "balances", "--to", "start", "--yes", "--reason", "test"],
     ["projection", "skip", "balances", "1", "--reason", "test"],
 ]
+private let snapshotted = ["snapshot", "create", "acc-1", "acc-2"]
 private let contexts = """
     current_context = "test"
     [context.test]
@@ -102,6 +103,24 @@ private let cases = [
     GoldenCase(
         "dead-letter-discard", "dead-letter", "discard", "balances", "1", "--yes", "--reason", "test", "--columns",
         "id,position,outcome", after: skipped),
+    GoldenCase("migrate", "migrate"), GoldenCase("migrate-check", "migrate", "--check"),
+    GoldenCase(
+        "erase", "erase", "acc-3", "--reason", "request 7", "--confirm", "acc-3", "--columns",
+        "id,tombstone_sequence_number,events,snapshots,keys,reason"),
+    GoldenCase("erase-dry-run", "erase", "acc-1", "acc-2", "--dry-run"),
+    GoldenCase("erase-reason", "erase", "acc-1", "--confirm", "acc-1"),
+    GoldenCase("erase-refused", "erase", "acc-1", "--reason", "request 7", "--no-input"),
+    GoldenCase("erase-missing", "erase", "nobody", "--reason", "request 7"),
+    GoldenCase("erase-verify", "erase", "verify", "acc-1"), GoldenCase("erase-log", "erase", "log"),
+    GoldenCase("retain", "retain", "--keep-events", "5", "--reason", "old", "--yes", after: [snapshotted]),
+    GoldenCase("retain-dry-run", "retain", "--keep-events", "5", "--dry-run", after: [snapshotted]),
+    GoldenCase("retain-policy", "retain", "--reason", "old"),
+    GoldenCase("retain-hold", "retain", "hold", "acc-1", "nobody", "--reason", "case 12"),
+    GoldenCase("retain-release", "retain", "release", "acc-1", "--reason", "closed", "--yes"),
+    GoldenCase("retain-holds", "retain", "holds", after: [["retain", "hold", "acc-1", "--reason", "case 12"]]),
+    GoldenCase("key-list", "key", "list"),
+    GoldenCase("key-rotate", "key", "rotate", "--master-key", "old.key", "--new-master-key", "new.key"),
+    GoldenCase("key-destroy", "key", "destroy", "acc-1", "--dry-run"), GoldenCase("help-erase", "erase", "--help"),
     GoldenCase("verify", "verify"), GoldenCase("doctor", "doctor", "--columns", "check,status,remedy"),
     GoldenCase("jobs", "jobs", "--columns", "id,kind,state", after: [exported]),
     GoldenCase("jobs-missing", "jobs", "show", "export-nobody"),

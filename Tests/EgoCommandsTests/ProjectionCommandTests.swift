@@ -62,7 +62,7 @@ struct ProjectionCommandTests {
             ("projection pause nobody", 5, "there is no projection nobody"),
             ("projection pause balances nobody", 5, "there is no projection nobody"),
             ("projection pause", 64, "PROJECTION"), ("projection show", 64, "PROJECTION"),
-            ("projection reset balances --to start --yes", 64, "--reason"),
+            ("projection reset balances --to start --yes", 4, "--reason"),
             ("projection reset balances --reason x --yes", 64, "--to"),
             ("projection reset balances --to start --by 3 --reason x --yes", 64, "--to"),
             ("projection reset balances --to 99999 --reason x --yes", 4, "journal ends at 60"),
@@ -74,7 +74,7 @@ struct ProjectionCommandTests {
             ("projection skip balances --reason x", 4, "has not stopped"),
             ("projection skip balances 1x --reason x", 64, "no position"),
             ("projection skip balances 999 --reason x", 5, "no event at 999"),
-            ("projection skip balances 5 --reason x", 4, "never ran"), ("projection skip balances", 64, "--reason"),
+            ("projection skip balances 5 --reason x", 4, "never ran"), ("projection skip balances", 4, "--reason"),
             ("projection rollback balances", 4, "no earlier version"), ("rebuild", 64, "PROJECTION"),
             ("rebuild balances --all", 64, "--all"), ("rebuild nobody", 5, "no such projection"),
             ("rebuild blances", 5, "did you mean balances"), ("rebuild balances --strategy shdow", 64, "shadow"),
@@ -85,7 +85,7 @@ struct ProjectionCommandTests {
             ("lag --watch --format nagios", 64, "--watch"),
             ("dead-letter show balances 3", 5, "no dead letter"), ("dead-letter show balances", 64, "POSITION"),
             ("dead-letter retry balances", 64, "--all"), ("dead-letter retry nobody --all", 5, "nobody"),
-            ("dead-letter list nobody", 5, "nobody"), ("dead-letter discard balances --all", 64, "--reason"),
+            ("dead-letter list nobody", 5, "nobody"), ("dead-letter discard balances --all", 4, "--reason"),
             ("projection wait nobody", 5, "nobody"), ("projection run nobody", 5, "nobody"),
         ] as [(String, Int32, String)] {
             let result = try run("$EGO \(line)", code)

@@ -57,20 +57,21 @@ struct ReadmeTests {
     @Test("shows a session that gives what it shows")
     func session() throws {
         let sessions = try blocks("console").filter { $0.contains("$ ego ") }
-        try #require(sessions.count == 4)
+        try #require(sessions.count == 5)
         let folder = try temporaryFolder()
         defer { try? FileManager.default.removeItem(at: folder) }
         let server = try database()
         try #require(try blocks("toml").first).write(
             to: folder.appending(path: ".ego.toml"), atomically: true, encoding: .utf8)
-        for step in sessions.joined().components(separatedBy: "$ ego ").dropFirst() {
+        for step in ("\n" + sessions.joined()).components(separatedBy: "\n$ ").dropFirst() {
             let lines = step.split(separator: "\n", maxSplits: 1, omittingEmptySubsequences: false)
-            let text = try run("$EGO \(lines[0])", in: folder, server).output.trimmingCharacters(in: .newlines)
+            let command = lines[0].hasPrefix("ego ") ? "$EGO" + lines[0].dropFirst(3) : String(lines[0])
+            let text = try run(command, in: folder, server).output.trimmingCharacters(in: .newlines)
             // Three dots stand for what is another each time.
-            let wanted = String(lines[1]).trimmingCharacters(in: .newlines).components(separatedBy: "...")
-            let pattern = wanted.map(NSRegularExpression.escapedPattern).joined(separator: "[0-9a-f]+")
+            let wanted = (lines.count > 1 ? String(lines[1]) : "").trimmingCharacters(in: .newlines).components(separatedBy: "...")
+            let pattern = wanted.map(NSRegularExpression.escapedPattern).joined(separator: "[0-9a-z.]+")
             #expect(
-                text.range(of: "^\(pattern)$", options: .regularExpression) != nil, "ego \(lines[0]):\n\(text)")
+                text.range(of: "^\(pattern)$", options: .regularExpression) != nil, "\(lines[0]):\n\(text)")
         }
     }
 

@@ -168,29 +168,29 @@ extension EntityErasure {
     private func deleteEvents(
         of id: PersistenceID, _ index: Int, _ state: inout Progress, _ job: JobRun<Progress>
     ) async throws {
-        while true {
+        var events = try await store.events(of: id, from: 1, through: .max, limit: page)
+        while let last = events.last {
             try Task.checkCancellation()
-            let events = try await store.events(of: id, from: 1, through: .max, limit: page)
-            guard let last = events.last else { return }
             for event in events {
                 state.sample?.add(event.payload)
                 state.sample?.add(event.unknownFields)
             }
             state.entities[index].deleted.events += events.count
             _ = try await job.commit([.deleteEvents(of: id, through: last.sequenceNumber)], checkpoint: state)
+            events = try await store.events(of: id, from: 1, through: .max, limit: page)
         }
     }
 
     private func deleteSnapshots(
         of id: PersistenceID, _ index: Int, _ state: inout Progress, _ job: JobRun<Progress>
     ) async throws {
-        while true {
+        var snapshots = try await store.snapshots(of: id, from: .zero, limit: page)
+        while let last = snapshots.last {
             try Task.checkCancellation()
-            let snapshots = try await store.snapshots(of: id, from: .zero, limit: page)
-            guard let last = snapshots.last else { return }
             for snapshot in snapshots { state.sample?.add(snapshot.payload) }
             state.entities[index].deleted.snapshots += snapshots.count
             _ = try await job.commit([.deleteSnapshots(of: id, through: last.sequenceNumber)], checkpoint: state)
+            snapshots = try await store.snapshots(of: id, from: .zero, limit: page)
         }
     }
 

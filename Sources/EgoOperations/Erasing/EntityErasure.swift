@@ -46,6 +46,7 @@ public struct EntityErasure: Sendable {
 
     /// The most entities of one job: they share one look through the files.
     static let batch = 100
+    private static let auditPage = 1_000
 
     // MARK: Looking
 
@@ -112,46 +113,41 @@ public struct EntityErasure: Sendable {
     }
 
     func snapshotCount(_ id: PersistenceID) async throws -> Int {
-        var (count, from) = (0, SequenceNumber.zero)
-        while true {
-            let snapshots = try await store.snapshots(of: id, from: from, limit: page)
-            guard let last = snapshots.last else { return count }
+        var count = 0
+        var snapshots = try await store.snapshots(of: id, from: .zero, limit: page)
+        while let last = snapshots.last {
             count += snapshots.count
-            from = last.sequenceNumber.next
+            snapshots = try await store.snapshots(of: id, from: last.sequenceNumber.next, limit: page)
         }
+        return count
     }
 
     /// The first record of an entity that is not encrypted, in words; nil when all are.
     private func firstInTheClear(_ id: PersistenceID) async throws -> String? {
         if let state = try await store.state(of: id), !state.isEncrypted { return "its durable state" }
-        var next = SequenceNumber.zero
-        while true {
-            let snapshots = try await store.snapshots(of: id, from: next, limit: page)
-            guard let last = snapshots.last else { break }
-            if let clear = snapshots.first(where: { !$0.isEncrypted }) { return "snapshot \(clear.sequenceNumber)" }
-            next = last.sequenceNumber.next
+        var found: String?
+        var snapshots = try await store.snapshots(of: id, from: .zero, limit: page)
+        while found == nil, let last = snapshots.last {
+            found = snapshots.first { !$0.isEncrypted }.map { "snapshot \($0.sequenceNumber)" }
+            snapshots = try await store.snapshots(of: id, from: last.sequenceNumber.next, limit: page)
         }
-        next = 1
-        while true {
-            let events = try await store.events(of: id, from: next, through: .max, limit: page)
-            guard let last = events.last else { return nil }
-            if let clear = events.first(where: { !$0.isEncrypted || $0.hasInlineState }) {
-                return "event \(clear.sequenceNumber)"
-            }
-            next = last.sequenceNumber.next
+        var events = try await store.events(of: id, from: 1, through: .max, limit: page)
+        while found == nil, let last = events.last {
+            found = events.first { !$0.isEncrypted || $0.hasInlineState }.map { "event \($0.sequenceNumber)" }
+            events = try await store.events(of: id, from: last.sequenceNumber.next, through: .max, limit: page)
         }
+        return found
     }
 
     /// All certificates, oldest first.
     public func certificates() async throws -> [RecordedCertificate] {
         var found: [RecordedCertificate] = []
-        var number: UInt64 = 0
-        while true {
+        var records = try await store.audit(after: 0, limit: Self.auditPage)
+        while let last = records.last {
             try Task.checkCancellation()
-            let records = try await store.audit(after: number, limit: 1_000)
-            guard let last = records.last else { return found }
             found += records.compactMap(RecordedCertificate.init)
-            number = last.number
+            records = try await store.audit(after: last.number, limit: Self.auditPage)
         }
+        return found
     }
 }

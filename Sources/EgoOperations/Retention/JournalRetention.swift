@@ -246,14 +246,14 @@ public struct JournalRetention: Sendable {
     private func bytes(
         of id: PersistenceID, from first: SequenceNumber, through last: SequenceNumber
     ) async throws -> (count: Int, bytes: Int) {
-        var (count, bytes, next) = (0, 0, first)
-        while true {
-            let events = try await store.events(of: id, from: next, through: last, limit: page)
-            guard let final = events.last else { return (count, bytes) }
+        var (count, bytes) = (0, 0)
+        var events = try await store.events(of: id, from: first, through: last, limit: page)
+        while let final = events.last {
             count += events.count
             bytes += events.reduce(0) { $0 + $1.payload.count }
-            next = final.sequenceNumber.next
+            events = try await store.events(of: id, from: final.sequenceNumber.next, through: last, limit: page)
         }
+        return (count, bytes)
     }
 
     // MARK: The archive
@@ -332,19 +332,19 @@ public struct JournalRetention: Sendable {
         var archived: [PersistedEvent] = []
         for case .event(let event) in records where event.persistenceID == id { archived.append(event) }
         guard let first = archived.first?.sequenceNumber, let last = archived.last?.sequenceNumber else { return }
-        var next = first
-        while next <= last {
-            let events = try await store.events(of: id, from: next, through: last, limit: page)
-            guard let final = events.last else { return }
-            for event in events {
+        var different: SequenceNumber?
+        var events = try await store.events(of: id, from: first, through: last, limit: page)
+        while different == nil, let final = events.last {
+            different = events.first { event in
                 let index = Int(event.sequenceNumber.rawValue - first.rawValue)
-                guard index < archived.count, archived[index].isSame(as: event) else {
-                    throw OperationError(
-                        .refused, "event \(event.sequenceNumber) is not as the archive has it",
-                        hint: "it was not deleted", persistenceID: id)
-                }
-            }
-            next = final.sequenceNumber.next
+                return index >= archived.count || !archived[index].isSame(as: event)
+            }?.sequenceNumber
+            events = try await store.events(of: id, from: final.sequenceNumber.next, through: last, limit: page)
+        }
+        if let different {
+            throw OperationError(
+                .refused, "event \(different) is not as the archive has it", hint: "it was not deleted",
+                persistenceID: id)
         }
     }
 }

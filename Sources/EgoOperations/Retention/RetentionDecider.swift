@@ -105,28 +105,32 @@ struct RetentionDecider: Sendable {
 
     private func snapshotNumbers(of id: PersistenceID) async throws -> [SequenceNumber] {
         var numbers: [SequenceNumber] = []
-        while true {
-            let snapshots = try await store.snapshots(of: id, from: numbers.last?.next ?? .zero, limit: page)
-            if snapshots.isEmpty { return numbers }
+        var snapshots = try await store.snapshots(of: id, from: .zero, limit: page)
+        while let last = snapshots.last {
             numbers += snapshots.map(\.sequenceNumber)
+            snapshots = try await store.snapshots(of: id, from: last.sequenceNumber.next, limit: page)
         }
+        return numbers
     }
 
     /// The newest snapshot that is right, or 0. A wrong one that is newer is noted as a guard.
     private func newestProven(
         _ snapshots: [SequenceNumber], of id: PersistenceID, _ stream: StreamInfo, _ decision: inout RetentionDecision
     ) async throws -> SequenceNumber {
-        for number in snapshots.reversed() where number >= stream.floor {
+        var waiting = snapshots[...].filter { $0 >= stream.floor }
+        var proven = SequenceNumber.zero
+        while proven == .zero, let number = waiting.popLast() {
+            // It may have been deleted meanwhile.
             guard let snapshot = try await store.latestSnapshot(of: id, through: number),
                 snapshot.sequenceNumber == number
             else { continue }
             if let problem = try await problem(of: snapshot, stream) {
                 decision.guards.append((.unprovenSnapshot, "snapshot \(number): \(problem)"))
-                continue
+            } else {
+                proven = number
             }
-            return number
         }
-        return .zero
+        return proven
     }
 
     /// What is wrong with a snapshot; nil when it decodes, and is what the events give where a behavior can tell.
@@ -180,20 +184,27 @@ struct RetentionDecider: Sendable {
         while next <= last {
             try Task.checkCancellation()
             let events = try await store.events(of: id, from: next, through: last, limit: page)
-            guard let final = events.last else { return }
-            for event in events {
-                if let cutoff = policy.olderThan, event.timestamp.unixNanoseconds >= cutoff { return }
-                if let name = waiting(for: event, shard) {
-                    decision.guards.append(
-                        (.projection, "projection \(name) has not passed event \(event.sequenceNumber)"))
-                    return
-                }
-                decision.events = event.sequenceNumber
-                decision.eventCount += 1
-                decision.bytes += event.payload.count
-            }
-            next = final.sequenceNumber.next
+            let goesOn = take(events, shard, policy, &decision)
+            next = goesOn ? events.last?.sequenceNumber.next ?? .max : .max
         }
+    }
+
+    /// Takes events that may go; whether the next page may too.
+    private func take(
+        _ events: [PersistedEvent], _ shard: Shard, _ policy: RetentionPolicy, _ decision: inout RetentionDecision
+    ) -> Bool {
+        for event in events {
+            if let cutoff = policy.olderThan, event.timestamp.unixNanoseconds >= cutoff { return false }
+            if let name = waiting(for: event, shard) {
+                decision.guards.append(
+                    (.projection, "projection \(name) has not passed event \(event.sequenceNumber)"))
+                return false
+            }
+            decision.events = event.sequenceNumber
+            decision.eventCount += 1
+            decision.bytes += event.payload.count
+        }
+        return true
     }
 
     /// Who has not passed an event yet; nil when everybody has.
