@@ -47,6 +47,7 @@ struct RetentionDecider: Sendable {
     }
 
     /// What of an entity may go.
+    @inline(never)
     func decide(_ entity: EntitySummary, _ policy: RetentionPolicy) async throws -> RetentionDecision {
         let id = entity.persistenceID
         let stream = try await store.stream(of: id)
@@ -83,6 +84,7 @@ struct RetentionDecider: Sendable {
     // MARK: The policy
 
     /// The last event that the policy gives up, whatever the guards say, but for its age, which the events tell.
+    @inline(never)
     private func limit(
         of policy: RetentionPolicy, _ id: PersistenceID, _ stream: StreamInfo
     ) async throws -> SequenceNumber {
@@ -103,6 +105,7 @@ struct RetentionDecider: Sendable {
 
     // MARK: Snapshots
 
+    @inline(never)
     private func snapshotNumbers(of id: PersistenceID) async throws -> [SequenceNumber] {
         var numbers: [SequenceNumber] = []
         var snapshots = try await store.snapshots(of: id, from: .zero, limit: page)
@@ -114,6 +117,7 @@ struct RetentionDecider: Sendable {
     }
 
     /// The newest snapshot that is right, or 0. A wrong one that is newer is noted as a guard.
+    @inline(never)
     private func newestProven(
         _ snapshots: [SequenceNumber], of id: PersistenceID, _ stream: StreamInfo, _ decision: inout RetentionDecision
     ) async throws -> SequenceNumber {
@@ -134,6 +138,7 @@ struct RetentionDecider: Sendable {
     }
 
     /// What is wrong with a snapshot; nil when it decodes, and is what the events give where a behavior can tell.
+    @inline(never)
     private func problem(of snapshot: StoredSnapshot, _ stream: StreamInfo) async throws -> String? {
         let id = snapshot.persistenceID
         let payload: AnyPayload
@@ -147,6 +152,7 @@ struct RetentionDecider: Sendable {
         return try await problem(of: snapshot, behavior, stream)
     }
 
+    @inline(never)
     private func problem<Behavior: EventFolding>(
         of snapshot: StoredSnapshot, _ behavior: Behavior, _ stream: StreamInfo
     ) async throws -> String? {
@@ -176,6 +182,7 @@ struct RetentionDecider: Sendable {
     // MARK: Events
 
     /// Walks the events that may go, and stops at the first that is too young, or that somebody has not passed.
+    @inline(never)
     private func count(
         _ id: PersistenceID, from floor: SequenceNumber, through last: SequenceNumber, shard: Shard,
         _ policy: RetentionPolicy, _ decision: inout RetentionDecision
