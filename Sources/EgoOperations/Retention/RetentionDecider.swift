@@ -189,29 +189,35 @@ struct RetentionDecider: Sendable {
     ) async throws {
         var next = floor.next
         while next <= last {
-            try Task.checkCancellation()
-            let events = try await store.events(of: id, from: next, through: last, limit: page)
-            let goesOn = take(events, shard, policy, &decision)
-            next = goesOn ? events.last?.sequenceNumber.next ?? .max : .max
+            let events = try await read(id, next, last)
+            next = take(events, shard, policy, &decision)
         }
     }
 
-    /// Takes events that may go; whether the next page may too.
+    @inline(never)
+    private func read(
+        _ id: PersistenceID, _ first: SequenceNumber, _ last: SequenceNumber
+    ) async throws -> [PersistedEvent] {
+        try Task.checkCancellation()
+        return try await store.events(of: id, from: first, through: last, limit: page)
+    }
+
+    /// Takes events that may go; returns where to read on, past everything when no more may.
     private func take(
         _ events: [PersistedEvent], _ shard: Shard, _ policy: RetentionPolicy, _ decision: inout RetentionDecision
-    ) -> Bool {
+    ) -> SequenceNumber {
         for event in events {
-            if let cutoff = policy.olderThan, event.timestamp.unixNanoseconds >= cutoff { return false }
+            if let cutoff = policy.olderThan, event.timestamp.unixNanoseconds >= cutoff { return .max }
             if let name = waiting(for: event, shard) {
                 decision.guards.append(
                     (.projection, "projection \(name) has not passed event \(event.sequenceNumber)"))
-                return false
+                return .max
             }
             decision.events = event.sequenceNumber
             decision.eventCount += 1
             decision.bytes += event.payload.count
         }
-        return true
+        return events.last?.sequenceNumber.next ?? .max
     }
 
     /// Who has not passed an event yet; nil when everybody has.
