@@ -61,6 +61,20 @@ struct RetentionTests {
         try await store.stream(of: try PersistenceID(name))?.floor
     }
 
+    @Test("and counts the same with an archive")
+    func archive() async throws {
+        for name in ["a", "b", "c"] { try await account(name, events: 50, snapshots: [20, 50]) }
+        try await account("d", events: 5, snapshots: [2, 5])
+        let folder = try Folder()
+        let policy = RetentionPolicy(keepEvents: 10, keepSnapshots: 1)
+        let (plan, summary) = try await retention().plan([policy])
+        #expect(summary.entities == 4 && summary.events == 120 && summary.snapshots == 4)
+        let done = try await retention().run(
+            [policy], archive: folder.path("old.jsonl"), as: plan, command: "retain")
+        #expect(done.entities == 4 && done.events == 120 && done.snapshots == 4 && done.bytes == summary.bytes)
+        #expect(done.archive?.events == 120)
+    }
+
     @Test("by count, by age, and by both")
     func conditions() async throws {
         for name in ["a", "b", "c"] { try await account(name, events: 50, snapshots: [50]) }

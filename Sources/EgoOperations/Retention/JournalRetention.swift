@@ -136,6 +136,8 @@ public struct JournalRetention: Sendable {
         var summary = Summary()
         /// The last entity that is done.
         var after: String?
+        /// Whether the entities that lose something are counted already.
+        var isCounted = false
         /// Where the archive is read on.
         var place = 0
     }
@@ -239,7 +241,7 @@ public struct JournalRetention: Sendable {
         if decision.isNothing && decision.guards.isEmpty { return }
         state.summary.add(counted, of: id)
         let isChanged = state.summary.events > before.events || state.summary.snapshots > before.snapshots
-        if isChanged { state.summary.entities += 1 }
+        if isChanged, !state.isCounted { state.summary.entities += 1 }
         if !changes.isEmpty || isChanged { _ = try await job.commit(changes, checkpoint: state) }
     }
 
@@ -272,9 +274,11 @@ public struct JournalRetention: Sendable {
             if decision.eventCount > 0 {
                 try await archive.add(entity.persistenceID, through: decision.events, count: decision.eventCount, page)
             }
-            var guarded = decision
-            (guarded.eventCount, guarded.snapshotCount, guarded.bytes) = (0, 0, 0)
-            if !guarded.guards.isEmpty { state.summary.add(guarded, of: entity.persistenceID) }
+            // Entities are counted here: later their events and their snapshots go one after the other.
+            var counted = decision
+            (counted.eventCount, counted.snapshotCount, counted.bytes) = (0, 0, 0)
+            state.summary.add(counted, of: entity.persistenceID)
+            if !decision.isNothing { state.summary.entities += 1 }
             progress(archive.events)
         }
         // One that is there from before is not replaced by one of nothing.
@@ -285,6 +289,7 @@ public struct JournalRetention: Sendable {
             archive.discard()
         }
         state.phase = .delete
+        state.isCounted = true
         _ = try await job.commit([], checkpoint: state)
     }
 
@@ -303,27 +308,21 @@ public struct JournalRetention: Sendable {
         while let records = try reader.nextPage(PageLimit(rows: Int(Self.batch))) {
             try Task.checkCancellation()
             var changes: [OperatorChange] = []
-            var entities: Set<PersistenceID> = []
             var (last, count) = ([PersistenceID: SequenceNumber](), 0)
             for case .event(let event) in records.map(\.record) {
                 last[event.persistenceID] = event.sequenceNumber
-                entities.insert(event.persistenceID)
                 state.summary.bytes += event.payload.count
                 count += 1
             }
-            for id in entities.sorted() {
-                let through = last[id] ?? .zero
+            for (id, through) in last.sorted(by: { $0.key < $1.key }) {
                 try await compare(records.map(\.record), id)
                 changes.append(.retireEvents(of: id, through: through))
             }
             state.place = reader.offset
             state.summary.events += count
-            state.summary.entities += entities.count { $0.rawValue != state.after }
-            state.after = records.last?.record.persistenceID?.rawValue ?? state.after
             _ = try await job.commit(changes, checkpoint: state)
             progress(state.summary.events)
         }
-        state.after = nil
     }
 
     /// Checks that the store has the archive's events of an entity, as they are; those that an earlier run has deleted
@@ -355,17 +354,6 @@ extension RetentionPolicy {
         var policy = self
         (policy.keepEvents, policy.olderThan, policy.closedBy) = (nil, nil, [])
         return policy
-    }
-}
-
-extension ExportRecord {
-    fileprivate var persistenceID: PersistenceID? {
-        switch self {
-        case .event(let event): event.persistenceID
-        case .entity(let entity): entity.id
-        case .snapshot(let snapshot): snapshot.persistenceID
-        case .state(let state): state.persistenceID
-        }
     }
 }
 
