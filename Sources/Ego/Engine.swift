@@ -30,7 +30,7 @@ public final class Engine: Sendable {
         store: any Store, domain: Domain, configuration: EngineConfiguration = EngineConfiguration(),
         time: any TimeSource = SystemTime(), log: Logger = Logger(label: "ego")
     ) {
-        let domain = (store as? EncryptedStore).map { domain.decrypting(with: $0.encryptor) } ?? domain
+        let domain = EncryptedStore.inside(store).map { domain.decrypting(with: $0.encryptor) } ?? domain
         self.domain = domain
         self.store = store
         let registry = EntityRegistry(maximumActive: configuration.passivation.maximumActive)

@@ -183,9 +183,13 @@ struct CommandContext: Sendable {
     ///   must not change.
     func commandLine(resolved: [String: String] = [:]) -> String {
         var words = arguments
-        if !resolved.isEmpty, var line = try? table().words(arguments) {
+        if var line = try? table().words(arguments) {
             for (index, flag) in line.own.flags.enumerated() {
                 if let value = resolved[flag.long] { line.own.flags[index].value = .text(value) }
+            }
+            // Whoever repeats it has the password where he had it, or not in his shell's history.
+            for (index, flag) in line.global.flags.enumerated() where ["store", "keys"].contains(flag.long) {
+                line.global.flags[index].value = .text(StoreLocation.shown(flag.value.text))
             }
             words = table().render(line)
         }

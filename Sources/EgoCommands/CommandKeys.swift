@@ -50,6 +50,8 @@ final class CommandKeys: PayloadDecryptor {
     private let scope: EncryptionScope
     private let file: EgoGoDecryptor?
     private let encryptor = Mutex<AESEncryptor?>(nil)
+    /// The master key, once it was read: a command that asks for a password asks once.
+    private let known = Mutex<MasterKey?>(nil)
 
     /// Whether any key was named.
     var isConfigured: Bool { hasMaster || file != nil }
@@ -117,6 +119,13 @@ final class CommandKeys: PayloadDecryptor {
     ///
     /// - Throws: ``CommandFailure`` with ``ExitCode/config`` when none is named.
     func masterKey() throws -> MasterKey {
+        if let known = known.withLock({ $0 }) { return known }
+        let key = try readMasterKey()
+        known.withLock { $0 = key }
+        return key
+    }
+
+    private func readMasterKey() throws -> MasterKey {
         if let master { return try Self.masterKey(file: master) }
         if let masterCommand { return try Self.masterKey(command: masterCommand) }
         throw CommandFailure(
@@ -126,20 +135,28 @@ final class CommandKeys: PayloadDecryptor {
 
     /// Reads a master key that only its owner can read.
     static func masterKey(file path: String) throws -> MasterKey {
-        let shown = Escape.shown(path)
         var status = stat()
         guard stat(path, &status) == 0 else {
-            throw CommandFailure(.noInput, shown, "there is no such file", hint: newKeyHint(path))
+            // Whoever gives the key itself by mistake does not want to see it in a log.
+            if (try? MasterKey(content: Array(path.utf8))) != nil {
+                throw CommandFailure(
+                    .noInput, "master key", "a file is wanted, and this is a key",
+                    hint: "a key on a command line is seen by others: make a new one")
+            }
+            throw CommandFailure(.noInput, Escape.shown(path), "there is no such file", hint: newKeyHint(path))
         }
+        let shown = Escape.shown(path)
         if status.st_mode & S_IFMT == S_IFREG, status.st_mode & 0o077 != 0 {
             throw CommandFailure(
                 .config, shown, "others than its owner can read the master key",
                 hint: "chmod 600 \(Escape.shellWord(path))")
         }
-        guard let data = FileManager.default.contents(atPath: path) else {
+        // A pipe too, as <(command) gives one.
+        guard let stream = fopen(path, "re") else {
             throw CommandFailure(.noPermission, shown, "the master key cannot be read")
         }
-        return try key(Array(data), shown)
+        defer { fclose(stream) }
+        return try key(content(of: stream), shown)
     }
 
     private static func newKeyHint(_ path: String) -> String {
@@ -151,17 +168,23 @@ final class CommandKeys: PayloadDecryptor {
         guard let stream = popen(command, "r") else {
             throw CommandFailure(.config, "master_key_command", "it cannot be started")
         }
-        var output: [UInt8] = []
-        var block = [UInt8](repeating: 0, count: 4_096)
-        while true {
-            let count = fread(&block, 1, block.count, stream)
-            if count <= 0 || output.count > 65_536 { break }
-            output += block[..<count]
-        }
+        let output = content(of: stream)
         guard pclose(stream) == 0 else {
             throw CommandFailure(.config, "master_key_command", "it failed", hint: "run it by hand to see why")
         }
         return try key(output, "master_key_command")
+    }
+
+    /// What a file or a pipe gives, as far as it could be a key.
+    private static func content(of stream: UnsafeMutablePointer<FILE>) -> [UInt8] {
+        var content: [UInt8] = []
+        var block = [UInt8](repeating: 0, count: 4_096)
+        while content.count < 65_536 {
+            let count = fread(&block, 1, block.count, stream)
+            if count <= 0 { break }
+            content += block[..<count]
+        }
+        return content
     }
 
     private static func key(_ content: [UInt8], _ what: String) throws -> MasterKey {

@@ -191,7 +191,9 @@ extension CommandFailure {
     }
 
     private static func isEncrypted(_ error: PayloadError) -> Bool {
-        if case .encrypted = error { return true }
-        return false
+        switch error {
+        case .encrypted, .locked: return true
+        default: return false
+        }
     }
 }

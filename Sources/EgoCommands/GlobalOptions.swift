@@ -146,7 +146,7 @@ struct GlobalOptions: Sendable {
         },
         Flag(
             "keys", arity: .value(placeholder: "LOCATION", completion: .file),
-            summary: "where keys are: store, sqlite:PATH, postgres://... or file:PATH"
+            summary: "where keys are: store, sqlite:, postgres:// or file:PATH"
         ) { (value, options) in options.keys = value.text },
         Flag(
             "master-key", arity: .value(placeholder: "FILE", completion: .file),
@@ -197,7 +197,7 @@ extension GlobalOptions {
         case "no-input": String(hasNoInput)
         case "reason": reason.isEmpty ? nil : reason
         case "read-only": String(isReadOnly)
-        case "keys": keys
+        case "keys": keys.map(StoreLocation.shown)
         case "master-key": masterKey
         case "jobs": String(jobs)
         case ConfigurationFile.masterKeyCommand: masterKeyCommand

@@ -297,7 +297,7 @@ public struct InlineStateMigration: Sendable {
     ) async throws {
         for outcome in outcomes { state.summary.add(outcome) }
         let snapshots = outcomes.compactMap(\.snapshot)
-        if let encrypted = store as? EncryptedStore {
+        if let encrypted = EncryptedStore.inside(store) {
             for snapshot in snapshots where try await encrypted.encrypts(snapshot.persistenceID) {
                 state.summary.encrypted += 1
             }

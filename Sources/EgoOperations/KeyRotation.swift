@@ -40,6 +40,8 @@ public struct KeyRotation: Sendable {
     private struct Progress: Codable, Sendable {
         var summary = Summary()
         var after: String?
+        /// Whether all keys were looked at once: what is found now is new.
+        var isAgain = false
     }
 
     /// Wraps all keys by a new master key. Repeated with the same two, it goes on where it was, and changes nothing when
@@ -55,16 +57,46 @@ public struct KeyRotation: Sendable {
             kind: "key-rotate", arguments: ["from": old.fingerprint, "to": new.fingerprint], lease: "keys",
             command: command)
         if preview.summary.rotated == 0, try await !specification.isUnfinished(in: store) { return preview.summary }
-        return try await JobRun<Progress>.run(
-            specification, on: store, by: person, time: time, from: { Progress() }
-        ) { job in
-            var state = await job.checkpoint
-            while try await step(&state, old, new, isDryRun: false) {
-                _ = try await job.commit([], checkpoint: state)
-                progress(state.summary.keys)
+        return try await underLease {
+            try await JobRun<Progress>.run(
+                specification, on: store, by: person, time: time, from: { Progress() }
+            ) { job in
+                var state = await job.checkpoint
+                // Keys have no order: one that is made meanwhile may stand before the place. Another round finds it.
+                var before = -1
+                while before < state.summary.rotated {
+                    before = state.summary.rotated
+                    try await round(&state, old, new, job, progress)
+                    (state.after, state.isAgain) = (nil, true)
+                }
+                try await job.finish(result: try JobText.encode(state.summary))
+                return state.summary
             }
-            try await job.finish(result: try JobText.encode(state.summary))
-            return state.summary
+        }
+    }
+
+    /// The keys may be those of another store too, whose operator does not see this one's job.
+    private func underLease<Value: Sendable>(_ body: () async throws -> Value) async throws -> Value {
+        guard let keys = keys as? any Store else { return try await body() }
+        let lease = try await JobLeases(store: keys, person: person, time: time)
+            .acquire("key rotation", for: .seconds(3_600))
+        do {
+            let value = try await body()
+            await JobLeases.release(lease, on: keys)
+            return value
+        } catch {
+            await JobLeases.release(lease, on: keys)
+            throw error
+        }
+    }
+
+    private func round(
+        _ state: inout Progress, _ old: MasterKey, _ new: MasterKey, _ job: JobRun<Progress>,
+        _ progress: @Sendable (Int) -> Void
+    ) async throws {
+        while try await step(&state, old, new, isDryRun: false) {
+            _ = try await job.commit([], checkpoint: state)
+            progress(state.summary.keys)
         }
     }
 
@@ -77,13 +109,16 @@ public struct KeyRotation: Sendable {
         guard let last = page.last else { return false }
         var changed: [StoredKey] = []
         for listing in page where !listing.isDestroyed {
-            state.summary.keys += 1
             if MasterKey.fingerprint(of: listing.key) == new.fingerprint {
-                state.summary.kept += 1
+                if !state.isAgain {
+                    (state.summary.keys, state.summary.kept) = (state.summary.keys + 1, state.summary.kept + 1)
+                }
             } else if let key = try old.rewrapped(listing.key, by: new) {
                 changed.append(key)
+                state.summary.keys += 1
                 state.summary.rotated += 1
-            } else {
+            } else if !state.isAgain {
+                state.summary.keys += 1
                 state.summary.failures += 1
                 if state.summary.failed.count < 100 { state.summary.failed.append(listing.key.id) }
             }

@@ -51,7 +51,7 @@ public struct SampleFill: Sendable {
     public init(store: any Store, sample: any SampleData) {
         self.store = store
         self.sample = sample
-        self.reader = EventReader(decryptor: (store as? EncryptedStore)?.encryptor)
+        self.reader = EventReader(decryptor: EncryptedStore.inside(store)?.encryptor)
     }
 
     /// What a fill did.

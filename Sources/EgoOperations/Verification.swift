@@ -388,9 +388,11 @@ public actor Verification {
             report(.sequenceGap, id, nil, error.message, "restore the events or a snapshot from a backup")
         } catch let error as EgoError {
             if let cause = error.cause as? StoreError { throw cause }
-            if case .undecodable(_, .encrypted)? = error.cause as? FoldError {
+            switch error.cause as? FoldError {
+            case .undecodable(_, .encrypted)?, .undecodable(_, .locked)?:
                 unfolded += 1  // the key is not here
                 return
+            default: break
             }
             report(.undecodablePayload, id, nil, error.message, "restore the event from a backup or an export")
         }

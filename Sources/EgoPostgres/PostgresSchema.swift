@@ -215,6 +215,10 @@ enum PostgresSchema {
         ALTER TABLE states_store ADD COLUMN checksum bigint, ADD COLUMN checksum_at bigint,
             ADD COLUMN encryption_key_id text;
         ALTER TABLE events_store ADD COLUMN checksum bigint;
+        -- Statistics of a column hold some of its values, long after their rows are gone.
+        ALTER TABLE snapshots_store ALTER COLUMN state_payload SET STATISTICS 0;
+        ALTER TABLE states_store ALTER COLUMN state_payload SET STATISTICS 0;
+        ALTER TABLE events_store ALTER COLUMN event_payload SET STATISTICS 0;
         """
 
     /// The columns that eGo for Go's tables get, all nullable, so that no row is written: new rows have their place in

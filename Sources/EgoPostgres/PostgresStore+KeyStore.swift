@@ -37,6 +37,14 @@ extension PostgresStore {
         }
     }
 
+    public func hadKey(_ id: PersistenceID) async throws(StoreError) -> Bool {
+        if !layout.isAdopted { return false }
+        return try await read("look for keys") { (connection) throws(PostgresError) in
+            try connection.first("SELECT 1 FROM ego_keys WHERE persistence_id = $1 LIMIT 1", [.id(id)]) { _ in true }
+                ?? false
+        }
+    }
+
     public func keys(after id: String?, limit: Int) async throws(StoreError) -> [KeyListing] {
         if !layout.isAdopted { return [] }
         return try await read("list keys") { (connection) throws(PostgresError) in

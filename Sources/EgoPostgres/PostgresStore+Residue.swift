@@ -2,12 +2,13 @@ public import EgoCore
 
 extension PostgresStore {
     private static let notCovered = [
-        "the write-ahead log and its archive", "replicas", "backups",
+        "the write-ahead log and its archive", "replicas", "backups", "what ANALYZE has noted of columns",
         "blocks of the disk that the database no longer uses",
     ]
     /// The tables that hold what an entity's records hold.
     private static let tables = [
         "events_store", "snapshots_store", "states_store", "ego_commands", "ego_dead_letters", "ego_keys",
+        "ego_projections", "ego_jobs",
     ]
     /// A larger table is not written anew unless that is asked for: nobody can use it meanwhile.
     private static let quickBytes: Int64 = 1 << 30
@@ -40,13 +41,7 @@ extension PostgresStore {
                 case .whereQuick: bytes <= Self.quickBytes
                 case .always: true
                 }
-            try await pool.run(.never) { (connection) throws(StoreError) in
-                try connection.run("vacuum \(table)") { () throws(PostgresError) in
-                    if !connection.session.isPooled { try connection.script("SET statement_timeout = 0") }
-                    try connection.script(isWhole ? "VACUUM (FULL) \(table)" : "VACUUM \(table)")
-                    if !connection.session.isPooled { try connection.script("RESET statement_timeout") }
-                }
-            }
+            try await vacuum(table, isWhole: isWhole)
             if isWhole {
                 report.rewritten.append(table)
             } else {
@@ -54,6 +49,37 @@ extension PostgresStore {
             }
         }
         return report
+    }
+
+    /// Waits for the table in short turns: whoever asks for it behind this request gets it in between.
+    private func vacuum(_ table: String, isWhole: Bool) async throws(StoreError) {
+        let deadline = ContinuousClock.now + .seconds(30)
+        while true {
+            do throws(StoreError) {
+                return try await pool.run(.never) { (connection) throws(StoreError) in
+                    try connection.run("vacuum \(table)") { () throws(PostgresError) in
+                        try connection.script("SET lock_timeout = '400ms'")
+                        try connection.script("SET statement_timeout = 0")
+                        defer {
+                            // A connection that is lost has no settings to give back.
+                            try? connection.script("RESET lock_timeout")
+                            try? connection.script("RESET statement_timeout")
+                        }
+                        try connection.script(isWhole ? "VACUUM (FULL) \(table)" : "VACUUM \(table)")
+                    }
+                }
+            } catch {
+                guard (error.cause as? PostgresError)?.sqlState == "55P03" else { throw error }
+                if ContinuousClock.now > deadline {
+                    throw StoreError(
+                        .busy, "another session keeps the table \(table) from being written anew",
+                        remedy: "end its transaction, then repeat the command", cause: error.cause)
+                }
+            }
+            do { try await Task.sleep(for: .milliseconds(Int.random(in: 300...700))) } catch {
+                throw StoreError(.cancelled, "stopped while waiting for the table \(table)")
+            }
+        }
     }
 
     public func residue(_ search: ResidueSearch) async throws(StoreError) -> PurgeReport {

@@ -37,4 +37,13 @@ enum RawFiles {
     }
 }
 
+extension RawFiles {
+    /// A descriptor that is the caller's to close.
+    static func newDescriptor(of path: String) throws(StoreError) -> Int32 {
+        let descriptor = openFile(path, O_RDONLY | O_CLOEXEC)
+        if descriptor < 0 { throw StoreError(.permission, "\(path): \(String(cString: strerror(errno)))") }
+        return descriptor
+    }
+}
+
 private func openFile(_ path: String, _ flags: Int32) -> Int32 { open(path, flags) }

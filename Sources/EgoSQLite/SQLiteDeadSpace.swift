@@ -23,7 +23,7 @@ struct SQLiteDeadSpace {
     static func scan(_ path: String, for search: ResidueSearch) throws(StoreError) -> PurgeReport {
         var space = SQLiteDeadSpace(path: path, search: search)
         try space.scanDatabase()
-        try space.scanLog()
+        if search.includesLog { try space.scanLog() }
         return space.report
     }
 
@@ -168,7 +168,7 @@ struct SQLiteDeadSpace {
     // MARK: The write-ahead log
 
     private mutating func scanLog() throws(StoreError) {
-        guard let file = try? RawFile("\(path)-wal"), file.size > 32, pageSize > 0 else { return }
+        guard let file = try? RawFile("\(path)-wal", isKept: false), file.size > 32, pageSize > 0 else { return }
         let header = try file.read(at: 0, count: 32)
         if header.count < 32 { return }
         let frameSize = pageSize + 24
@@ -204,6 +204,7 @@ struct SQLiteDeadSpace {
         }
     }
 
+    /// How often an ID is there as a field of a message: before its length stands the tag of a field with a length.
     private static func occurrences(of pattern: UnsafeRawBufferPointer, in bytes: UnsafeRawBufferPointer) -> Int {
         guard let start = bytes.baseAddress, let wanted = pattern.baseAddress else { return 0 }
         var found = 0
@@ -211,8 +212,9 @@ struct SQLiteDeadSpace {
         while position + pattern.count <= bytes.count {
             let rest = bytes.count - position - pattern.count + 1
             guard let match = memchr(start + position, Int32(pattern[0]), rest) else { break }
-            if memcmp(match, wanted, pattern.count) == 0 { found += 1 }
-            position = UnsafeRawPointer(match) - start + 1
+            let place = UnsafeRawPointer(match) - start
+            if memcmp(match, wanted, pattern.count) == 0, place > 0, bytes[place - 1] & 7 == 2 { found += 1 }
+            position = place + 1
         }
         return found
     }
@@ -225,17 +227,22 @@ struct SQLiteDeadSpace {
 private final class RawFile {
     let size: Int64
     private let descriptor: Int32
+    private let isKept: Bool
     private let path: String
 
-    init(_ path: String) throws(StoreError) {
+    /// - Parameter isKept: whether the descriptor stays open; a log has no locks to lose.
+    init(_ path: String, isKept: Bool = true) throws(StoreError) {
         self.path = path
-        descriptor = try RawFiles.descriptor(of: path)
+        self.isKept = isKept
+        descriptor = try isKept ? RawFiles.descriptor(of: path) : RawFiles.newDescriptor(of: path)
         var status = stat()
         guard fstat(descriptor, &status) == 0 else {
             throw StoreError(.io, "\(path): \(String(cString: strerror(errno)))")
         }
         size = Int64(status.st_size)
     }
+
+    deinit { if !isKept { close(descriptor) } }
 
     /// At most `count` bytes: fewer at the end of the file.
     func read(at offset: Int64, count: Int) throws(StoreError) -> [UInt8] {

@@ -46,6 +46,16 @@ extension SQLiteStore {
         }
     }
 
+    private static let selectAny = "SELECT 1 FROM ego_keys WHERE persistence_id = ?1 LIMIT 1"
+
+    public func hadKey(_ id: PersistenceID) async throws(StoreError) -> Bool {
+        try await read { (connection) throws(StoreError) in
+            try connection.run("look for keys") { () throws(SQLiteError) in
+                try connection.first(Self.selectAny, [.text(id.rawValue)]) { _ in true } ?? false
+            }
+        }
+    }
+
     public func keys(after id: String?, limit: Int) async throws(StoreError) -> [KeyListing] {
         try await read { (connection) throws(StoreError) in
             try connection.run("list keys") { () throws(SQLiteError) in

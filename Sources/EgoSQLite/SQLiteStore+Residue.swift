@@ -17,17 +17,26 @@ extension SQLiteStore {
         guard let writer else { throw StoreError(.readOnly, "the store was opened for reading only") }
         let path = path
         return try await writer.run { (connection) throws(StoreError) in
+            var search = search
+            // What is in the log from here on was written after what was deleted.
+            search.includesLog = false
             try Self.emptyLog(connection)
             var report = try SQLiteDeadSpace.scan(path, for: search)
-            report.notCovered = Self.notCovered
-            if report.residues == 0 || search.rewrite == .never { return report }
-            try connection.run("write the database anew") { () throws(SQLiteError) in
-                // The copy goes by way of a temporary database, which need not fit into memory.
-                try connection.script("PRAGMA temp_store = FILE; VACUUM; PRAGMA temp_store = MEMORY;")
+            var rewritten: [String] = []
+            // SQLite overwrites what it deletes, but not the copies that it has left when it split a page. Where not all
+            // of what was deleted could be recognised, they are not looked for one by one.
+            var isDue = search.rewrite != .never && (report.residues > 0 || !search.sample.isComplete)
+            for _ in 0..<2 where isDue {
+                try connection.run("write the database anew") { () throws(SQLiteError) in
+                    // The copy goes by way of a temporary database, which need not fit into memory.
+                    try connection.script("PRAGMA temp_store = FILE; VACUUM; PRAGMA temp_store = MEMORY;")
+                }
+                try Self.emptyLog(connection)
+                report = try SQLiteDeadSpace.scan(path, for: search)
+                rewritten = [path]
+                isDue = report.residues > 0
             }
-            try Self.emptyLog(connection)
-            report = try SQLiteDeadSpace.scan(path, for: search)
-            report.rewritten = [path]
+            report.rewritten = rewritten
             report.notCovered = Self.notCovered
             return report
         }

@@ -78,6 +78,10 @@ extension InMemoryStore: KeyStore {
         }
     }
 
+    public func hadKey(_ id: PersistenceID) async throws(StoreError) -> Bool {
+        try locked { state in state.keys.values.contains { $0.key.persistenceID == id } }
+    }
+
     public func keys(after id: String?, limit: Int) async throws(StoreError) -> [KeyListing] {
         try locked { state in
             state.keys.filter { id == nil || $0.key > id ?? "" }.sorted { $0.key < $1.key }.prefix(max(1, limit))

@@ -115,9 +115,11 @@ private let cases = [
     GoldenCase("retain", "retain", "--keep-events", "5", "--reason", "old", "--yes", after: [snapshotted]),
     GoldenCase("retain-dry-run", "retain", "--keep-events", "5", "--dry-run", after: [snapshotted]),
     GoldenCase("retain-policy", "retain", "--reason", "old"),
-    GoldenCase("retain-hold", "retain", "hold", "acc-1", "nobody", "--reason", "case 12"),
+    GoldenCase("retain-hold", "retain", "hold", "acc-1", "nobody", "--reason", "case 12", "--columns", "id,reason"),
     GoldenCase("retain-release", "retain", "release", "acc-1", "--reason", "closed", "--yes"),
-    GoldenCase("retain-holds", "retain", "holds", after: [["retain", "hold", "acc-1", "--reason", "case 12"]]),
+    GoldenCase(
+        "retain-holds", "retain", "holds", "--columns", "id,reason",
+        after: [["retain", "hold", "acc-1", "--reason", "case 12"]]),
     GoldenCase("key-list", "key", "list"),
     GoldenCase("key-rotate", "key", "rotate", "--master-key", "old.key", "--new-master-key", "new.key"),
     GoldenCase("key-destroy", "key", "destroy", "acc-1", "--dry-run"), GoldenCase("help-erase", "erase", "--help"),

@@ -167,7 +167,7 @@ extension Command where Context == CommandContext {
         var ids: [PersistenceID] = []
         for id in given {
             do {
-                _ = try await erasure.plan([id], settings)
+                try await erasure.check(id)
                 ids.append(id)
             } catch {
                 try failures.add(id.rawValue, error)
@@ -183,7 +183,11 @@ extension Command where Context == CommandContext {
         }
         let open = plan.counts["entities"] ?? 0
         let isUnfinished = try await erasure.isUnfinished(ids)
-        if open == 0, !isUnfinished { return try output(earlier, new: 0, plan, failures, isDryRun: false) }
+        if let file = options.certificate { try context.checkNotStore(file, flag: "certificate") }
+        if open == 0, !isUnfinished {
+            if let file = options.certificate, !earlier.isEmpty { try write(earlier, to: file, context) }
+            return try output(earlier, new: 0, plan, failures, isDryRun: false)
+        }
         if open == 0 {
             // What is left is to end the job: everything that cannot be undone is done.
         } else if open == 1, let id = plan.samples.first {
@@ -206,7 +210,6 @@ extension Command where Context == CommandContext {
     private static func write(
         _ certificates: [RecordedCertificate], to path: String, _ context: CommandContext
     ) throws {
-        try context.checkNotStore(path, flag: "certificate")
         let lines = certificates.map { record($0).json(.rfc3339) }
         let text = lines.count == 1 ? lines[0] : "[\(lines.joined(separator: ",\n"))]"
         do { try Data("\(text)\n".utf8).write(to: URL(fileURLWithPath: path)) } catch {

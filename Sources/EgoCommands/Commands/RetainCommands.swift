@@ -34,7 +34,7 @@ extension Command where Context == CommandContext {
 
     private static func retain(named name: String, isHidden: Bool) -> Command {
         Command(
-            name, summary: "delete old events and snapshots, as far as nothing needs them",
+            name, summary: "delete old events and snapshots that nothing needs",
             discussion: [
                 .paragraph([
                     "A policy says what may go: all but the newest ", .flag("keep-events"), ", what is ",

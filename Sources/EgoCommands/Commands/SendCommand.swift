@@ -95,8 +95,9 @@ extension Command where Context == CommandContext {
                     ? try await engine.preview(command, to: id, kind: kind, options: commandOptions)
                     : try await engine.send(command, to: id, kind: kind, options: commandOptions)
                 await engine.shutdown()
+                let key = try await EncryptedStore.inside(store)?.keyID(of: id)
                 await store.close()
-                return try answer(reply, kind: kind, isDryRun: isDryRun)
+                return try answer(reply, kind: kind, key: key, PayloadView(context), isDryRun: isDryRun)
             } catch {
                 await store.close()
                 // Sending again gives the same answer: that is a guard, not a lock.
@@ -131,13 +132,15 @@ extension Command where Context == CommandContext {
         }
     }
 
-    private static func answer(_ reply: ErasedReply, kind: EntityKind, isDryRun: Bool) throws -> CommandOutput {
+    private static func answer(
+        _ reply: ErasedReply, kind: EntityKind, key: String?, _ view: PayloadView, isDryRun: Bool
+    ) throws -> CommandOutput {
         let first = reply.sequenceNumber.rawValue - UInt64(reply.events.count) + 1
         let events = try reply.events.enumerated().map { index, event in
             OutputValue.object([
                 .init("sequence_number", .identifier(first + UInt64(index))),
                 .init("type", .text(Swift.type(of: event).protoMessageName)),
-                .init("payload", try PayloadView.json(event)),
+                .init("payload", try view.json(event, key: key)),
             ])
         }
         let changed = !isDryRun && !reply.isRepeated && !reply.events.isEmpty
@@ -145,7 +148,7 @@ extension Command where Context == CommandContext {
             fields: [
                 .init("id", .text(reply.persistenceID.rawValue)), .init("kind", .text(kind.name)),
                 .init("sequence_number", .number(reply.sequenceNumber)),
-                .init("state", try PayloadView.json(reply.state)),
+                .init("state", try view.json(reply.state, key: key)),
                 .init("dry_run", .bool(isDryRun)),
             ],
             records: RecordList(

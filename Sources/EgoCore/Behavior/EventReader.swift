@@ -15,7 +15,7 @@ public struct EventReader: Sendable {
     public func clear(_ event: PersistedEvent) throws(PayloadError) -> AnyPayload {
         if event.isDamaged { throw .damaged }
         let payload = try AnyPayload(serialized: event.payload)
-        if !event.isEncrypted { return payload }
+        if !event.isEncrypted { return try unmarked(payload, event.encryptionKeyID) }
         return try decrypt(
             payload,
             EncryptedRecord(
@@ -27,7 +27,7 @@ public struct EventReader: Sendable {
     public func clear(_ snapshot: StoredSnapshot) throws(PayloadError) -> AnyPayload {
         if snapshot.isDamaged { throw .damaged }
         let payload = try AnyPayload(serialized: snapshot.payload)
-        if !snapshot.isEncrypted { return payload }
+        if !snapshot.isEncrypted { return try unmarked(payload, snapshot.encryptionKeyID) }
         return try decrypt(
             payload,
             EncryptedRecord(
@@ -39,12 +39,18 @@ public struct EventReader: Sendable {
     public func clear(_ state: StoredState) throws(PayloadError) -> AnyPayload {
         if state.isDamaged { throw .damaged }
         let payload = try AnyPayload(serialized: state.payload)
-        if !state.isEncrypted { return payload }
+        if !state.isEncrypted { return try unmarked(payload, state.encryptionKeyID) }
         return try decrypt(
             payload,
             EncryptedRecord(
                 role: .state, persistenceID: state.persistenceID, sequenceNumber: state.version,
                 manifest: state.manifest, keyID: state.encryptionKeyID))
+    }
+
+    /// A record that names a key and is not marked as encrypted was altered.
+    private func unmarked(_ payload: AnyPayload, _ keyID: String) throws(PayloadError) -> AnyPayload {
+        if !keyID.isEmpty { throw .undecryptable(keyID: keyID) }
+        return payload
     }
 
     private func decrypt(_ payload: AnyPayload, _ record: EncryptedRecord) throws(PayloadError) -> AnyPayload {
@@ -69,7 +75,7 @@ public struct EventReader: Sendable {
     public func event<Event: MessageUnion>(
         _ record: PersistedEvent, as type: Event.Type
     ) throws(PayloadError) -> Event {
-        if adapters.isEmpty, !record.isEncrypted, !record.isDamaged {
+        if adapters.isEmpty, !record.isEncrypted, !record.isDamaged, record.encryptionKeyID.isEmpty {
             return try Event.members.decode(serializedAny: record.payload)
         }
         return try Event.members.decode(payload(of: record))

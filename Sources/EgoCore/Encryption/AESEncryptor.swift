@@ -37,7 +37,7 @@ public struct AESEncryptor: PayloadDecryptor {
                 throw .undecryptable(keyID: record.keyID)
             }
         case .destroyed?: throw .erased
-        case .locked?: throw .encrypted(keyID: record.keyID)
+        case .locked?: throw .locked(keyID: record.keyID)
         case nil:
             guard let others else { throw .encrypted(keyID: record.keyID) }
             return try others.decrypt(payload, of: record)

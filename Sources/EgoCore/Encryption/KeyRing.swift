@@ -41,69 +41,81 @@ public final class KeyRing: Sendable {
         self.time = time
     }
 
-    /// Reads the keys of these IDs, unless they were read a moment ago.
-    func prepare(_ ids: Set<String>) async throws(StoreError) {
+    /// Reads the keys of these IDs, unless they were read a moment ago; returns what is known of each.
+    @discardableResult
+    func prepare(_ ids: Set<String>) async throws(StoreError) -> [String: Entry] {
         let now = ContinuousClock.now
+        var known: [String: Entry] = [:]
         let missing = state.withLock { state in
-            ids.filter { id in
-                state.keys[id].map { $0.at + Self.freshness < now } ?? true
+            // Room is made before a page is read, never in the middle of one.
+            if state.keys.count + ids.count > Self.capacity { state.keys = [:] }
+            return ids.filter { id in
+                guard let entry = state.keys[id], entry.at + Self.freshness >= now else { return true }
+                known[id] = entry.value
+                return false
             }
         }
         for id in missing.sorted() {
-            let entry: Entry?
+            var entry: Entry?
             switch try await store.key(id) {
             case .key(let stored)?: entry = master.unwrap(stored).map(Entry.key) ?? .locked
             case .destroyed?: entry = .destroyed
-            case nil: entry = nil
+            case nil: break
             }
-            keep(entry, as: id, readAt: now)
+            let read = entry.map { Known(value: $0, at: now) }
+            state.withLock { $0.keys[id] = read }
+            known[id] = entry
         }
-    }
-
-    private func keep(_ entry: Entry?, as id: String, readAt now: ContinuousClock.Instant) {
-        state.withLock { state in
-            if state.keys.count > Self.capacity { state.keys = [:] }
-            state.keys[id] = entry.map { Known(value: $0, at: now) }
-        }
+        return known
     }
 
     /// What was read of a key; nil when there is none.
     ///
-    /// Whoever reads a page of records prepares their keys; a fold of that page takes less than the moment that they
-    /// count for, and is not asked again here.
+    /// Whoever reads a page of records prepares their keys, and uses them for as long as it works on that page.
     func entry(_ id: String) -> Entry? {
         state.withLock { $0.keys[id]?.value }
     }
 
-    /// The key that records of an entity are encrypted with: the oldest that was not destroyed. Nil when it has none.
+    /// What an entity's records are encrypted with.
+    enum Choice: Sendable {
+        /// Nothing: it never had a key.
+        case none
+        /// The oldest key that was not destroyed.
+        case key(EntityKey)
+        /// It had keys, and all were destroyed: nothing of it is written any more.
+        case destroyed
+    }
+
+    /// What an entity's records are encrypted with.
     ///
-    /// - Throws: ``StoreError/Code/invalid`` when it cannot be unwrapped.
-    func current(of id: PersistenceID) async throws(StoreError) -> EntityKey? {
+    /// - Throws: ``StoreError/Code/invalid`` when its key cannot be unwrapped.
+    func choice(for id: PersistenceID) async throws(StoreError) -> Choice {
         let now = ContinuousClock.now
-        var known = state.withLock { $0.current[id] }
-        if known.map({ $0.at + Self.freshness < now }) ?? true {
-            let keyID = try await store.keys(of: id).first?.id
+        var keyID: String?
+        if let known = state.withLock({ $0.current[id] }), known.at + Self.freshness >= now {
+            keyID = known.value
+        } else {
+            keyID = try await store.keys(of: id).first?.id
+            if keyID == nil, try await store.hadKey(id) { return .destroyed }
             let read = Known<String?>(value: keyID, at: now)
             state.withLock { state in
                 if state.current.count > Self.capacity { state.current = [:] }
                 state.current[id] = read
             }
-            known = read
         }
-        guard let keyID = known?.value else { return nil }
-        try await prepare([keyID])
-        switch entry(keyID) {
-        case .key(let key)?: return EntityKey(id: keyID, key: key)
-        case .destroyed?, nil: return nil
+        guard let keyID else { return .none }
+        switch try await prepare([keyID])[keyID] {
+        case .key(let key)?: return .key(EntityKey(id: keyID, key: key))
+        case .destroyed?, nil: return .destroyed
         case .locked?:
             throw StoreError(
-                .invalid, "key \(keyID) is wrapped by another master key than \(master.fingerprint)",
+                .invalid, "the master key \(master.fingerprint) does not unwrap key \(keyID)",
                 remedy: "use the master key that wraps it, or rotate it to this one")
         }
     }
 
     /// Makes a key for an entity that has none; of two that are made at once the older counts.
-    func make(for id: PersistenceID) async throws(StoreError) -> EntityKey? {
+    func make(for id: PersistenceID) async throws(StoreError) -> Choice {
         let key = SymmetricKey(size: .bits256)
         let keyID = "ego-" + Self.randomName()
         let wrapped: [UInt8]
@@ -112,7 +124,7 @@ public final class KeyRing: Sendable {
         }
         try await store.add(StoredKey(id: keyID, persistenceID: id, wrapped: wrapped, createdAt: time.now()))
         state.withLock { _ = $0.current.removeValue(forKey: id) }
-        return try await current(of: id)
+        return try await choice(for: id)
     }
 
     private static func randomName() -> String {

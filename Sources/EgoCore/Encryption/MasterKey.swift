@@ -32,7 +32,8 @@ public struct MasterKey: Sendable {
     ///
     /// - Throws: ``InvalidKey`` for anything else.
     public init(content: [UInt8]) throws(InvalidKey) {
-        if content.count == Self.keyLength {
+        // A text of 32 characters is one that lacks some.
+        if content.count == Self.keyLength, !content.allSatisfy({ (9...13).contains($0) || (32...126).contains($0) }) {
             try self.init(bytes: content)
             return
         }

@@ -15,7 +15,7 @@ public enum StoreCall: String, Sendable, CaseIterable {
     case saveSnapshot, latestSnapshot, snapshots
     case saveStates, state
     case projections, projection, offsets, deadLetters, timestampOffsets
-    case addKey, key, keys, listKeys, rewrap, destroyKeys
+    case addKey, key, keys, hadKey, listKeys, rewrap, destroyKeys
     case metadata, entities, statistics, commitChanges, inspect, acquireLease, renewLease, releaseLease, leases
     case job, jobs, audit, tombstone, deadLetterCount, erasures, holds, newestInlineState, purge, residue, flaws,
         hazards
@@ -134,6 +134,10 @@ extension ForwardingStore {
 
     public func keys(of id: PersistenceID) async throws(StoreError) -> [StoredKey] {
         try await forward(.keys) { () async throws(StoreError) in try await base.keys(of: id) }
+    }
+
+    public func hadKey(_ id: PersistenceID) async throws(StoreError) -> Bool {
+        try await forward(.hadKey) { () async throws(StoreError) in try await base.hadKey(id) }
     }
 
     public func keys(after id: String?, limit: Int) async throws(StoreError) -> [KeyListing] {

@@ -13,6 +13,9 @@ public protocol KeyStore: Sendable {
     /// The entity's keys that were not destroyed, oldest first.
     func keys(of id: PersistenceID) async throws(StoreError) -> [StoredKey]
 
+    /// Whether the entity has a key, or had one that was destroyed.
+    func hadKey(_ id: PersistenceID) async throws(StoreError) -> Bool
+
     /// All keys after one by their ID, ascending by ID, at most `limit`; destroyed ones included.
     func keys(after id: String?, limit: Int) async throws(StoreError) -> [KeyListing]
 

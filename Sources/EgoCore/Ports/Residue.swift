@@ -8,6 +8,9 @@ public struct ResidueSearch: Sendable, Hashable {
     public var tables: [String]
     /// Whether files may be written anew.
     public var rewrite: Rewrite
+    /// Whether a log that the database keeps beside its files is looked through too. What is in a log that was emptied
+    /// since the deletion was written after it.
+    public var includesLog: Bool
 
     /// Whether files may be written anew, which keeps all others from writing for as long as that takes.
     public enum Rewrite: String, Sendable, CaseIterable {
@@ -21,12 +24,13 @@ public struct ResidueSearch: Sendable, Hashable {
     /// A search with the given parts.
     public init(
         ids: [PersistenceID], sample: PayloadSample = PayloadSample(), tables: [String] = [],
-        rewrite: Rewrite = .whereQuick
+        rewrite: Rewrite = .whereQuick, includesLog: Bool = true
     ) {
         self.ids = ids
         self.sample = sample
         self.tables = tables
         self.rewrite = rewrite
+        self.includesLog = includesLog
     }
 }
 
@@ -51,19 +55,21 @@ public struct PurgeReport: Sendable, Hashable {
 }
 
 /// Recognises what is left of payloads without keeping them: hashes of short pieces of their bytes, of which a bounded
-/// number is kept, chosen evenly from all.
+/// number is kept.
 ///
 /// The hash is salted. It is kept only while the erasure is under way: who has it can confirm a guess.
 public struct PayloadSample: Sendable, Hashable, Codable {
     /// How many bytes a piece has.
     public static let pieceLength = 24
     /// How many pieces are kept at most.
-    public static let capacity = 512
+    public static let capacity = 4_096
 
     /// What the hash starts from; odd.
     public private(set) var salt: UInt64
-    /// The hashes that are kept: the smallest of all.
+    /// The hashes that are kept.
     public private(set) var hashes: Set<UInt64>
+    /// Whether every payload that was given can be recognised.
+    public private(set) var isComplete = true
 
     /// An empty sample.
     public init(salt: UInt64 = .random(in: 0 ... .max)) {
@@ -74,26 +80,38 @@ public struct PayloadSample: Sendable, Hashable, Codable {
     /// Whether nothing can be recognised.
     public var isEmpty: Bool { hashes.isEmpty }
 
-    /// Takes pieces of a payload: one after the other from its start, and the one at its end. Shorter ones cannot be told
-    /// from chance, and are left out.
+    /// A sample of which nothing is known any more.
+    public static var lost: PayloadSample {
+        var sample = PayloadSample()
+        sample.isComplete = false
+        return sample
+    }
+
+    /// Takes pieces of a payload: one after the other from where its message begins, and the one at its end. What comes
+    /// before the message is the same in every payload of its type.
     public mutating func add(_ payload: [UInt8]) {
         let length = Self.pieceLength
-        if payload.count < length { return }
+        if payload.isEmpty { return }
+        if payload.count < length {
+            isComplete = false
+            return
+        }
         payload.withRawBytes { bytes in
-            var start = 0
+            // What is no google.protobuf.Any is all message.
+            var start = (try? AnyScan(bytes))?.value.lowerBound ?? 0
             while start + length <= bytes.count {
                 keep(hash(bytes, at: start))
                 start += length
             }
-            if bytes.count % length != 0 { keep(hash(bytes, at: bytes.count - length)) }
+            keep(hash(bytes, at: bytes.count - length))
         }
     }
 
     private mutating func keep(_ hash: UInt64) {
         if hashes.count < Self.capacity {
             hashes.insert(hash)
-        } else if let largest = hashes.max(), hash < largest, hashes.insert(hash).inserted {
-            hashes.remove(largest)
+        } else if !hashes.contains(hash) {
+            isComplete = false
         }
     }
 
@@ -103,7 +121,7 @@ public struct PayloadSample: Sendable, Hashable, Codable {
         return Self.mixed(hash)
     }
 
-    /// Spreads a rolling hash, so that the smallest ones are an even choice.
+    /// Spreads a rolling hash over all its bits.
     private static func mixed(_ hash: UInt64) -> UInt64 {
         var value = (hash ^ (hash >> 33)) &* 0xff51_afd7_ed55_8ccd
         value = (value ^ (value >> 33)) &* 0xc4ce_b9fe_1a85_ec53

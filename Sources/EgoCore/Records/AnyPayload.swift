@@ -58,6 +58,8 @@ public enum PayloadError: Error, Sendable, Equatable {
     case encrypted(keyID: String)
     /// The payload is encrypted, and does not decrypt: another key, or altered bytes.
     case undecryptable(keyID: String)
+    /// The payload is encrypted, and its key is wrapped by another master key than the one that is there.
+    case locked(keyID: String)
     /// The key that could decrypt it was destroyed.
     case erased
     /// An event adapter threw.
@@ -74,6 +76,8 @@ extension PayloadError: CustomStringConvertible {
         case .encrypted(let keyID): "the payload is encrypted with key \(keyID), and no encryptor is configured"
         case .undecryptable(let keyID):
             "the payload does not decrypt with key \(keyID): it is another key, or the bytes were altered"
+        case .locked(let keyID):
+            "the payload is encrypted with key \(keyID), which the master key does not unwrap"
         case .erased: "the payload was erased"
         case .adapter(let message): "an event adapter failed: \(message)"
         }

@@ -41,7 +41,10 @@ extension EntityErasure {
     ) async throws -> [RecordedCertificate] {
         let held = Set(planned.guards.map(\.id))
         let known = try await certificates().last?.number ?? 0
-        for batch in try await unfinished(among: ids) { try await runJob(batch, options, command: command) { _ in } }
+        for begun in try await unfinished(among: ids) {
+            let options = Options(keepsEvents: begun.keepsEvents, rewrite: options.rewrite)
+            try await runJob(begun.ids, options, command: command) { _ in }
+        }
         let certified = Set(try await certificates().map(\.certificate.id))
         let open = ids.filter { !held.contains($0.rawValue) && !certified.contains($0.rawValue) }
         var done = 0
@@ -58,12 +61,16 @@ extension EntityErasure {
     /// Whether an erasure of some of these was begun, and has to be brought to its end.
     public func isUnfinished(_ ids: [PersistenceID]) async throws -> Bool { try await !unfinished(among: ids).isEmpty }
 
-    /// The entities of jobs that were begun, whose entities are all among these.
-    private func unfinished(among ids: [PersistenceID]) async throws -> [[PersistenceID]] {
+    /// The entities of jobs that were begun and have one of these. What was begun was confirmed, and is fenced already.
+    private func unfinished(
+        among ids: [PersistenceID]
+    ) async throws -> [(ids: [PersistenceID], keepsEvents: Bool)] {
         let wanted = Set(ids.map(\.rawValue))
         return try await store.jobs().filter { $0.kind == "erase" && $0.state.isUnfinished }.compactMap { job in
             let state: Progress = try JobText.decode(job.checkpoint)
-            return state.entities.allSatisfy { wanted.contains($0.id) } ? self.ids(state) : nil
+            let arguments: [String: String] = try JobText.decode(job.arguments)
+            guard state.entities.contains(where: { wanted.contains($0.id) }) else { return nil }
+            return (self.ids(state), arguments["keep_events"] == "true")
         }
     }
 
@@ -97,6 +104,8 @@ extension EntityErasure {
             if state.phase == .shred {
                 try await Task.sleep(for: staleness + staleness / 10)
                 try await shred(&state, job)
+                // With records that stay, a key that others have in memory is all that is left to run out.
+                if options.keepsEvents { try await Task.sleep(for: staleness + staleness / 10) }
             }
             // Nobody fills a read model anew from what is being deleted.
             try await underRebuildLease {
@@ -123,8 +132,14 @@ extension EntityErasure {
     private func fence(_ state: inout Progress, _ job: JobRun<Progress>) async throws {
         let now = time.now()
         var changes: [OperatorChange] = []
+        // A hold may have come while a question stood.
+        let holds = Set(try await store.holds().map(\.persistenceID))
         for index in state.entities.indices {
             let id = PersistenceID(stored: state.entities[index].id)
+            if holds.contains(id) {
+                throw OperationError(
+                    .refused, "it is under a legal hold", hint: "nothing was erased", persistenceID: id)
+            }
             // Commands may have come since it was looked at.
             let last = max(SequenceNumber(state.entities[index].last), try await known(id).last)
             state.entities[index].last = last.rawValue
@@ -201,8 +216,12 @@ extension EntityErasure {
             try Task.checkCancellation()
             let tables = ReadModelRows.tables(of: record)
             for table in tables where !state.tables.contains(table.name) { state.tables.append(table.name) }
-            for table in (record.tables[record.activeVersion] ?? []) where table.entityColumn == nil {
-                state.note("table \(table.name) of projection \(record.name), which names no column of entities")
+            for (version, all) in record.tables.sorted(by: { $0.key < $1.key }) {
+                for table in all where table.entityColumn == nil {
+                    state.note(
+                        "table \(table.name(ofVersion: version)) of projection \(record.name), which names no column of entities"
+                    )
+                }
             }
             var changes: [OperatorChange] = [.breakLease(ProjectionRecord.lease(of: record.name))]
             if let failure = record.failure, ids.contains(failure.persistenceID) {
@@ -241,9 +260,11 @@ extension EntityErasure {
         for job in try await store.jobs() {
             guard let arguments: [String: String] = try? JobText.decode(job.arguments) else { continue }
             switch (job.kind, job.state) {
+            case ("export", .discarded):
+                if let path = arguments["file"] { _ = try ExportFile.shred(path) }
             case ("export", .running), ("export", .interrupted), ("export", .failed):
                 guard let path = arguments["file"] else { continue }
-                try ExportFile.shred(path)
+                if try !ExportFile.shred(path) { state.note("the unfinished export \(path), which is not here") }
                 var discarded = job
                 discarded.state = .discarded
                 discarded.updatedAt = time.now()
@@ -258,9 +279,12 @@ extension EntityErasure {
     }
 
     private func purge(_ state: inout Progress, _ options: Options, _ job: JobRun<Progress>) async throws {
+        // What recognises the deleted goes from the store before its files are looked through.
+        let sample = state.sample ?? .lost
+        state.sample = nil
+        _ = try await job.commit([], checkpoint: state)
         let search = ResidueSearch(
-            ids: options.keepsEvents ? [] : ids(state), sample: state.sample ?? PayloadSample(), tables: state.tables,
-            rewrite: options.rewrite)
+            ids: options.keepsEvents ? [] : ids(state), sample: sample, tables: state.tables, rewrite: options.rewrite)
         var report = try await store.purge(search)
         for keys in keyStores.dropFirst() {
             guard let other = keys as? any OperatorStore else { continue }
@@ -274,7 +298,6 @@ extension EntityErasure {
         }
         state.report = Progress.Report(scannedBytes: report.scannedBytes, residues: report.residues)
         for text in report.notCovered { state.note(text) }
-        state.sample = nil
         state.phase = .certify
         _ = try await job.commit([], checkpoint: state)
     }
@@ -305,7 +328,7 @@ extension EntityErasure {
     /// A rebuild reads events and writes them into new tables: it neither runs now nor begins.
     private func underRebuildLease(_ body: () async throws -> Void) async throws {
         let lease = try await JobLeases(store: store, person: person, time: time)
-            .acquire(Rebuild.leaseName, for: .seconds(600))
+            .acquire(Rebuild.leaseName, for: .seconds(3_600))
         do { try await body() } catch {
             await JobLeases.release(lease, on: store)
             throw error

@@ -72,7 +72,8 @@ extension EntityErasure {
         }
         var scanned = 0
         if known.isErased, !keepsEvents {
-            let report = try await store.residue(ResidueSearch(ids: [id], rewrite: .never))
+            let report = try await store.residue(
+                ResidueSearch(ids: [id], rewrite: .never, includesLog: certificate == nil))
             scanned = report.scannedBytes
             if report.residues > 0 {
                 problems.append("\(report.residues) places in the store's files that no record uses hold its ID")

@@ -90,6 +90,11 @@ public struct EntityErasure: Sendable {
         return plan
     }
 
+    /// Checks that there is such an entity, or was.
+    ///
+    /// - Throws: ``OperationError/Code/notFound``.
+    public func check(_ id: PersistenceID) async throws { _ = try await known(id) }
+
     struct Known {
         var last: SequenceNumber
         var events: Int

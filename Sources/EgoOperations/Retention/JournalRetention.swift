@@ -334,10 +334,11 @@ public struct JournalRetention: Sendable {
         var different: SequenceNumber?
         var events = try await store.events(of: id, from: first, through: last, limit: page)
         while different == nil, let final = events.last {
-            different = events.first { event in
-                let index = Int(event.sequenceNumber.rawValue - first.rawValue)
-                return index >= archived.count || !archived[index].isSame(as: event)
-            }?.sequenceNumber
+            different =
+                events.first { event in
+                    let index = Int(event.sequenceNumber.rawValue - first.rawValue)
+                    return index >= archived.count || !archived[index].isSame(as: event)
+                }?.sequenceNumber
             events = try await store.events(of: id, from: final.sequenceNumber.next, through: last, limit: page)
         }
         if let different {

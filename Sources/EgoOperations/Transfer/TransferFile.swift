@@ -108,14 +108,14 @@ final class ExportFile {
         try Self.syncFolder(of: path)
     }
 
-    /// Overwrites the unfinished file of an export and removes it; nothing happens when there is none.
+    /// Overwrites the unfinished file of an export and removes it; returns whether there was one.
     ///
     /// - Throws: ``FileError`` with `EWOULDBLOCK` when another process writes it.
-    static func shred(_ path: String) throws(FileError) {
+    static func shred(_ path: String) throws(FileError) -> Bool {
         let partial = partialPath(path)
         let descriptor = open(partial, O_RDWR | O_CLOEXEC | O_NOFOLLOW)
         if descriptor < 0 {
-            if errno == ENOENT { return }
+            if errno == ENOENT { return false }
             throw FileError(partial)
         }
         defer { close(descriptor) }
@@ -132,6 +132,7 @@ final class ExportFile {
         }
         guard fsync(descriptor) == 0, unlink(partial) == 0 else { throw FileError(partial) }
         try syncFolder(of: path)
+        return true
     }
 
     /// Removes the file, when nothing was written to it.

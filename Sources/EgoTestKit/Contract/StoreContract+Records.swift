@@ -157,6 +157,8 @@ extension StoreContract {
             try law.expectEqual(try await store.key("k1"), .destroyed, "a destroyed key")
             try law.expectEqual(try await store.key("never"), nil, "a key that never was")
             try law.expectEqual(try await store.keys(of: a), [], "the keys of the entity")
+            try law.expect(try await store.hadKey(a), "it is not known that the entity had a key")
+            try law.expect(try await !store.hadKey(try law.id("c")), "an entity that never had a key had one")
             let listed = try await store.keys(after: nil, limit: 2)
             try law.expectEqual(listed.map(\.key.id), ["k1", "k2"], "a page of all keys")
             try law.expectEqual(listed.map(\.isDestroyed), [true, true], "which of them were destroyed")
