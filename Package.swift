@@ -40,7 +40,8 @@ let package = Package(
             ]),
         .target(name: "BankDomain", dependencies: ["EgoCore", "EgoOperations", .protobuf]),
         .executableTarget(name: "ego", dependencies: ["BankDomain", "EgoCommands"]),
-        .testTarget(name: "EgoCoreTests", dependencies: ["BankDomain", "EgoCore", .protobuf]),
+        .testTarget(
+            name: "EgoCoreTests", dependencies: ["BankDomain", "EgoCore", "EgoTestKit", .crypto, .protobuf]),
         // How tests start programs.
         .target(name: "ChildProcess", path: "Tests/ChildProcess"),
         // A private PostgreSQL server for tests.

@@ -78,16 +78,7 @@ public struct KeyRotation: Sendable {
     /// The keys may be those of another store too, whose operator does not see this one's job.
     private func underLease<Value: Sendable>(_ body: () async throws -> Value) async throws -> Value {
         guard let keys = keys as? any Store else { return try await body() }
-        let lease = try await JobLeases(store: keys, person: person, time: time)
-            .acquire("key rotation", for: .seconds(3_600))
-        do {
-            let value = try await body()
-            await JobLeases.release(lease, on: keys)
-            return value
-        } catch {
-            await JobLeases.release(lease, on: keys)
-            throw error
-        }
+        return try await JobLeases(store: keys, person: person, time: time).holding("key rotation", body)
     }
 
     private func round(

@@ -56,7 +56,9 @@ struct SQLiteDeadSpace {
             let bytes = try file.read(at: Int64(number - 1) * Int64(pageSize), count: count * pageSize)
             for index in 0..<count where (index + 1) * pageSize <= bytes.count {
                 let page = Array(bytes[(index * pageSize)..<((index + 1) * pageSize)])
-                try scan(page, number: number + index, isFree: free.contains(number + index), file)
+                try scan(
+                    page, number: number + index,
+                    isFree: free.contains(number + index), file)
             }
             number += count
         }

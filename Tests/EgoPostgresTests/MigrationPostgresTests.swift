@@ -38,7 +38,9 @@ struct MigrationPostgresTests {
         let store = try await database.open(readOnly: false)
         let wanted = try expected()
         let summary = try await migration(store).run(.init(verifies: true, drops: true, jobs: jobs), command: "")
-        let corrupt = wanted.filter { !($0.undecodable_inline_states ?? []).isEmpty && $0.persistence_id != "empty-state" }
+        let corrupt = wanted.filter {
+            !($0.undecodable_inline_states ?? []).isEmpty && $0.persistence_id != "empty-state"
+        }
         #expect(summary.entities == wanted.count && summary.written == wanted.count)
         #expect(summary.failed.map(\.id) == corrupt.map(\.persistence_id))
         #expect(summary.failed.map(\.sequenceNumber) == [14])

@@ -68,7 +68,8 @@ struct ReadmeTests {
             let command = lines[0].hasPrefix("ego ") ? "$EGO" + lines[0].dropFirst(3) : String(lines[0])
             let text = try run(command, in: folder, server).output.trimmingCharacters(in: .newlines)
             // Three dots stand for what is another each time.
-            let wanted = (lines.count > 1 ? String(lines[1]) : "").trimmingCharacters(in: .newlines).components(separatedBy: "...")
+            let wanted = (lines.count > 1 ? String(lines[1]) : "").trimmingCharacters(in: .newlines).components(
+                separatedBy: "...")
             let pattern = wanted.map(NSRegularExpression.escapedPattern).joined(separator: "[0-9a-z.]+")
             #expect(
                 text.range(of: "^\(pattern)$", options: .regularExpression) != nil, "\(lines[0]):\n\(text)")

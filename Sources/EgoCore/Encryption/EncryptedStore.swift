@@ -93,7 +93,7 @@ public struct EncryptedStore: ForwardingStore {
         let isClear = request.events.contains { !$0.isEncrypted }
         let choice = isClear ? try await choice(for: id, request.kind) : .none
         if case .destroyed = choice { return nil }
-        guard case .key(let key) = choice else {
+        guard let key = choice.key else {
             if let before = last[id] { last[id] = before.advanced(by: request.events.count) }
             return request
         }
@@ -147,7 +147,7 @@ public struct EncryptedStore: ForwardingStore {
         guard let payload = write.payload, !write.isEncrypted else { return write }
         let choice = try await choice(for: write.persistenceID, write.kind)
         if case .destroyed = choice { return nil }
-        guard case .key(let key) = choice else { return write }
+        guard let key = choice.key else { return write }
         var write = write
         let record = EncryptedRecord(
             role: .state, persistenceID: write.persistenceID, sequenceNumber: write.expectedVersion.next,
@@ -197,8 +197,7 @@ public struct EncryptedStore: ForwardingStore {
 
     /// The ID of the key that an entity's records are encrypted with; nil when they are not.
     package func keyID(of id: PersistenceID) async throws(StoreError) -> String? {
-        guard case .key(let key) = try await encryptor.keys.choice(for: id) else { return nil }
-        return key.id
+        return try await encryptor.keys.choice(for: id).key?.id
     }
 
     /// The key of an entity; nil when it is not to be encrypted, or was erased.
@@ -207,7 +206,7 @@ public struct EncryptedStore: ForwardingStore {
     private func key(of id: PersistenceID) async throws(StoreError) -> EntityKey? {
         switch try await choice(for: id, nil) {
         case .none: return nil
-        case .key(let key): return key
+        case .of(let key): return key
         case .destroyed: throw StoreError(.invalid, "the keys of \(id) were destroyed: nothing of it is written")
         }
     }

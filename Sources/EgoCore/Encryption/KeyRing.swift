@@ -81,9 +81,12 @@ public final class KeyRing: Sendable {
         /// Nothing: it never had a key.
         case none
         /// The oldest key that was not destroyed.
-        case key(EntityKey)
+        case of(EntityKey)
         /// It had keys, and all were destroyed: nothing of it is written any more.
         case destroyed
+
+        /// The key; nil in the other cases.
+        var key: EntityKey? { if case .of(let key) = self { key } else { nil } }
     }
 
     /// What an entity's records are encrypted with.
@@ -96,7 +99,11 @@ public final class KeyRing: Sendable {
             keyID = known.value
         } else {
             keyID = try await store.keys(of: id).first?.id
-            if keyID == nil, try await store.hadKey(id) { return .destroyed }
+            if keyID == nil, try await store.hadKey(id) {
+                // It may have been made between the two looks.
+                keyID = try await store.keys(of: id).first?.id
+                if keyID == nil { return .destroyed }
+            }
             let read = Known<String?>(value: keyID, at: now)
             state.withLock { state in
                 if state.current.count > Self.capacity { state.current = [:] }
@@ -105,7 +112,7 @@ public final class KeyRing: Sendable {
         }
         guard let keyID else { return .none }
         switch try await prepare([keyID])[keyID] {
-        case .key(let key)?: return .key(EntityKey(id: keyID, key: key))
+        case .key(let key)?: return .of(EntityKey(id: keyID, key: key))
         case .destroyed?, nil: return .destroyed
         case .locked?:
             throw StoreError(

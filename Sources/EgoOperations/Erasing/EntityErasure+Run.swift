@@ -107,10 +107,12 @@ extension EntityErasure {
                 // With records that stay, a key that others have in memory is all that is left to run out.
                 if options.keepsEvents { try await Task.sleep(for: staleness + staleness / 10) }
             }
-            // Nobody fills a read model anew from what is being deleted.
-            try await underRebuildLease {
+            // A rebuild reads events and writes them into new tables: none runs now, and none begins.
+            state = try await JobLeases(store: store, person: person, time: time).holding(Rebuild.leaseName) {
+                var state = state
                 if state.phase == .delete { try await delete(&state, options, job) }
                 if state.phase == .readModels { try await clearReadModels(&state, job) }
+                return state
             }
             if state.phase == .files { try await purge(&state, options, job) }
             var done = 0
@@ -323,17 +325,6 @@ extension EntityErasure {
             timestamp: now, actor: person.name, action: ErasureCertificate.action,
             arguments: try JobText.encode(["id": entity.id]), reason: reason, result: try JobText.encode(certificate))
         _ = try await job.commit([.audit(entry)], checkpoint: state)
-    }
-
-    /// A rebuild reads events and writes them into new tables: it neither runs now nor begins.
-    private func underRebuildLease(_ body: () async throws -> Void) async throws {
-        let lease = try await JobLeases(store: store, person: person, time: time)
-            .acquire(Rebuild.leaseName, for: .seconds(3_600))
-        do { try await body() } catch {
-            await JobLeases.release(lease, on: store)
-            throw error
-        }
-        await JobLeases.release(lease, on: store)
     }
 }
 

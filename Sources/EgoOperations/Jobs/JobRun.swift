@@ -241,6 +241,35 @@ struct JobLeases {
         }
     }
 
+    /// Holds a lease for as long as `body` runs, however long that is.
+    func holding<Value: Sendable>(_ name: String, _ body: () async throws -> Value) async throws -> Value {
+        let length = Duration.seconds(30)
+        let lease = try await acquire(name, for: length)
+        let (store, time) = (store, time)
+        let keeper = Task {
+            var current = lease
+            while !Task.isCancelled {
+                do {
+                    try await time.sleep(for: length / 4)
+                    current = try await store.renew(current, for: length, now: time.now())
+                } catch let error as StoreError where error.code != .fenced {
+                    continue  // it is tried again before the lease runs out
+                } catch {
+                    return
+                }
+            }
+        }
+        defer { keeper.cancel() }
+        do {
+            let value = try await body()
+            await Self.release(lease, on: store)
+            return value
+        } catch {
+            await Self.release(lease, on: store)
+            throw error
+        }
+    }
+
     /// A lease that cannot be given back runs out by itself.
     static func release(_ lease: Lease, on store: any Store) async {
         try? await store.release(lease)
