@@ -94,7 +94,7 @@ let package = Package(
             name: "EgoCommandsTests",
             dependencies: [
                 "BankDomain", "ChildProcess", "CommandLineKit", "Ego", "EgoCommands", "EgoCore", "EgoOperations",
-                "EgoSQLite", "EgoTestKit", "ego", .protobuf,
+                "EgoSQLite", "EgoTestKit", "StoreExerciser", "ego", .protobuf,
             ]),
         // The operator binary of the README.
         .executableTarget(

@@ -56,7 +56,7 @@ struct VerificationTests {
         #expect(checked.entities == 3 && checked.events == 60)
     }
 
-    @Test("finds what is wrong, names it, and says what to do", arguments: 0..<13)
+    @Test("finds what is wrong, names it, and says what to do", arguments: 0..<15)
     func finds(_ index: Int) async throws {
         let cases: [(sql: String, kind: Verification.Finding.Kind, id: String?, number: UInt64?)] = [
             ("DELETE FROM ego_events WHERE \(Self.first) AND sequence_number = 4", .sequenceGap, "acc-1", 5),
@@ -73,8 +73,17 @@ struct VerificationTests {
                 .undecodablePayload, "acc-1", 7
             ),
             (
-                "UPDATE ego_events SET payload = x'0a0d782f7361 6d706c6570622e5858' WHERE \(Self.first) AND sequence_number = 7"
+                "UPDATE ego_events SET checksum = NULL, payload = x'0a0d782f7361 6d706c6570622e5858' WHERE \(Self.first) AND sequence_number = 7"
                     .replacing(" 6d", with: "6d"), .unknownType, "acc-1", 7
+            ),
+            // The last byte is one of a number: what it has become decodes as well.
+            (
+                "UPDATE ego_events SET payload = substr(payload, 1, length(payload) - 1) || x'41' WHERE \(Self.first) AND sequence_number = 7",
+                .undecodablePayload, "acc-1", 7
+            ),
+            (
+                "DELETE FROM ego_events WHERE \(Self.first) AND sequence_number <= 10; UPDATE ego_entities SET floor = 0",
+                .sequenceGap, "acc-1", 11
             ),
             ("UPDATE ego_snapshots SET sequence_number = 99 WHERE \(Self.first)", .snapshotAhead, "acc-1", 99),
             ("UPDATE ego_snapshots SET sequence_number = 9 WHERE \(Self.first)", .snapshotMismatch, "acc-1", 9),
@@ -93,7 +102,7 @@ struct VerificationTests {
                 nil, nil
             ),
             (
-                "INSERT INTO ego_entities (persistence_id, shard) VALUES ('lonely', 1); INSERT INTO ego_snapshots SELECT last_insert_rowid(), 3, timestamp, manifest, flags, NULL, payload FROM ego_snapshots",
+                "INSERT INTO ego_entities (persistence_id, shard) VALUES ('lonely', 1); INSERT INTO ego_snapshots SELECT last_insert_rowid(), 3, timestamp, manifest, flags, NULL, payload, checksum FROM ego_snapshots",
                 .orphanSnapshot, "lonely", 3
             ),
         ]
@@ -111,6 +120,23 @@ struct VerificationTests {
         let found = try await findings(
             "UPDATE ego_events SET payload = x'ff' WHERE \(Self.first) AND sequence_number = 7", domain: .none)
         #expect(found.map(\.kind) == [.undecodablePayload])
+    }
+
+    @Test("a bit that was flipped is found without a domain too, in events, snapshots and durable states")
+    func flipped() async throws {
+        let flip = "payload = substr(payload, 1, length(payload) - 1) || x'41'"
+        let event = try await findings(
+            "UPDATE ego_events SET \(flip) WHERE \(Self.first) AND sequence_number = 7", domain: .none)
+        #expect(event.map(\.kind) == [.undecodablePayload] && event.first?.sequenceNumber == 7)
+        let snapshot = try await findings("UPDATE ego_snapshots SET \(flip) WHERE \(Self.first)", domain: .none)
+        #expect(snapshot.map(\.kind) == [.snapshotMismatch] && snapshot.first?.sequenceNumber == 10)
+        let state = try await findings(
+            """
+            INSERT INTO ego_entities (persistence_id, shard) VALUES ('wallet', 1);
+            INSERT INTO ego_states (entity, version, timestamp, manifest, payload, checksum)
+                SELECT last_insert_rowid(), 3, timestamp, manifest, payload, 1 FROM ego_events LIMIT 1
+            """, domain: .none)
+        #expect(state.contains { $0.kind == .undecodablePayload && $0.id == "wallet" })
     }
 
     @Test("of named entities only these are looked at")

@@ -198,7 +198,7 @@ extension Command where Context == CommandContext {
             try context.confirmation.confirm("\(Escape.shown(archive)) will be replaced")
         }
         let done = try await retention.run(
-            policies, archive: options.archive, as: isUnfinished ? nil : plan, command: command
+            policies, archive: options.archive, as: isUnfinished ? nil : confirmed, command: command
         ) { count in
             progress.report(done: count, total: max(count, summary.events), unit: "events")
         }

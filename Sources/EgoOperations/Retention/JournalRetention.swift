@@ -162,8 +162,8 @@ public struct JournalRetention: Sendable {
     /// entity, before it is deleted.
     ///
     /// - Parameters:
-    ///   - planned: the plan that was confirmed; nothing is done when it does not hold any more. Nil skips the check, for
-    ///     work that goes on.
+    ///   - planned: a plan that was written down; nothing is done when it does not hold any more. Nil for what the policies
+    ///     say now: beside an engine at work no plan holds for long.
     ///   - command: the command that goes on with the work after an interruption.
     public func run(
         _ policies: [RetentionPolicy], archive: String?, as planned: Plan?, command: String,
