@@ -183,7 +183,8 @@ struct CommandContext: Sendable {
     ///   must not change.
     func commandLine(resolved: [String: String] = [:]) -> String {
         var words = arguments
-        if var line = try? table().words(arguments) {
+        let secrets = [global.store, global.keys ?? ""].contains { StoreLocation.shown($0) != $0 && !$0.isEmpty }
+        if secrets || !resolved.isEmpty, var line = try? table().words(arguments) {
             for (index, flag) in line.own.flags.enumerated() {
                 if let value = resolved[flag.long] { line.own.flags[index].value = .text(value) }
             }

@@ -113,7 +113,7 @@ struct RetainCommandTests {
         ]
         var deleted = 0
         for _ in 0..<12 {
-            let result = await folder.run(line + ["-o", "json", "--timeout", "60s"])
+            let result = await folder.run(line + ["-o", "json", "--timeout", "10m"])
             #expect(result.code == 0, "\(result.errors)")
             deleted += (json(result.output)?["data"] as? [String: Any])?["events"] as? Int ?? 0
             try await Task.sleep(for: .milliseconds(50))
