@@ -112,7 +112,7 @@ struct RetainCommandTests {
             "sqlite:\(path)",
         ]
         var deleted = 0
-        for _ in 0..<12 {
+        for _ in 0..<5 {
             let result = await folder.run(line + ["-o", "json", "--timeout", "10m"])
             #expect(result.code == 0, "\(result.errors)")
             deleted += (json(result.output)?["data"] as? [String: Any])?["events"] as? Int ?? 0
