@@ -81,7 +81,7 @@ struct ProjectionPostgresTests {
             return try await model.runUntilCaughtUp()
         }
         // It ends at once, or waits for ever for a store that is there.
-        try? await within(.seconds(5)) {
+        try? await within(.seconds(30)) {
             if case .waiting = model.status { return true }
             return isOver.load(ordering: .acquiring)
         }
