@@ -66,7 +66,7 @@ private final class Safe {
     func open() async throws -> SQLiteStore { try await SQLiteStore(path: folder.path("bank.db")) }
 }
 
-@Suite("The keys of a store, at the command line", .timeLimit(.minutes(4)))
+@Suite("The keys of a store, at the command line")
 struct KeyCommandTests {
     private let safe: Safe
 

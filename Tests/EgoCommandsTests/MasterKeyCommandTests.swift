@@ -7,7 +7,7 @@ import Testing
 @testable import EgoCommands
 
 /// Where the master key comes from, and where it must not go to.
-@Suite("The master key, at the command line", .timeLimit(.minutes(4)))
+@Suite("The master key, at the command line")
 struct MasterKeyCommandTests {
     private let folder: Workplace
     private let hex = (0..<32).map { _ in String(format: "%02x", UInt8.random(in: 0...255)) }.joined()

@@ -5,7 +5,7 @@ import Foundation
 import Testing
 
 /// What must not be seen: keys, payloads of encrypted entities, passwords.
-@Suite("What commands print and record", .timeLimit(.minutes(4)))
+@Suite("What commands print and record")
 struct SecrecyTests {
     private let folder: Workplace
     private let hex = (0..<32).map { _ in String(format: "%02x", UInt8.random(in: 0...255)) }.joined()
