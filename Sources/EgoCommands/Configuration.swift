@@ -25,6 +25,14 @@ struct Configuration: Sendable {
         case context(name: String, path: String, line: Int)
         case environment(String)
 
+        /// The file; nil for the environment.
+        var path: String? {
+            switch self {
+            case .file(let path, _), .context(_, let path, _): path
+            case .environment: nil
+            }
+        }
+
         var description: String {
             switch self {
             case .file(let path, let line): "\(path):\(line)"

@@ -73,7 +73,9 @@ public struct EgoCommandLine: Sendable {
             if invocation.help == nil, let command = table.command(at: line.path) {
                 try Self.checkColumns(&invocation.global, command, isGiven: givenFlags.contains("columns"))
             }
-            let keys = try invocation.help == nil ? CommandKeys(invocation.global) : nil
+            // Pressing Tab decrypts nothing, and must not run a command that a folder's own file names.
+            let isCompletion = line.path.first == "__complete"
+            let keys = try invocation.help == nil && !isCompletion ? CommandKeys(invocation.global) : nil
             let context = CommandContext(
                 console: console, global: invocation.global, configuration: configuration,
                 configurationProblem: problem, givenFlags: givenFlags, arguments: arguments,
@@ -145,7 +147,7 @@ public struct EgoCommandLine: Sendable {
     /// Whether the binary that the configuration names may be run: not when somebody only presses Tab or asks for help in
     /// a folder that came from elsewhere.
     private static func trusts(_ configuration: Configuration, _ line: ParsedLine) -> Bool {
-        guard case .file("./.ego.toml", _)? = configuration.origins["domain"],
+        guard configuration.origins["domain"]?.path == "./.ego.toml",
             line.global.flags.allSatisfy({ $0.long != "domain" })
         else { return true }
         return line.help == nil && line.path.first.map { !["__complete", "help"].contains($0) } ?? false

@@ -113,6 +113,10 @@ struct MasterKeyCommandTests {
         #expect(demo.code == 0, "\(demo.errors)")
         #expect(asked() == 2, "it ran \(asked() / 2) times")
         #expect(try run("replay acc-1").code == 0 && asked() == 2)
+        // Whoever presses Tab or asks for help in a folder that came from elsewhere runs nothing of it.
+        for line in ["__complete fish -- replay acc-", "replay --help", "help key"] {
+            #expect(try run(line).code == 0 && asked() == 0, "\(line)")
+        }
         let shown = try run("events acc-1 --decrypt")
         #expect(shown.code == 0 && shown.output.contains("accountBalance"))
         let short = "echo \(hex.dropLast(2))"

@@ -285,6 +285,9 @@ struct OperateTests {
     func trust() throws {
         try run("printf '#!/bin/sh\\ntouch ran\\n' > evil; chmod +x evil; echo 'domain = \"./evil\"' > .ego.toml")
         try run("$EGO __complete fish -- st | grep -q status; $EGO help > /dev/null; $EGO status --help > /dev/null")
+        try run("test ! -e ran")
+        try run("printf 'current_context = \"c\"\\n[context.c]\\ndomain = \"./evil\"\\n' > .ego.toml")
+        try run("$EGO __complete fish -- st | grep -q status; $EGO help > /dev/null; $EGO status --help > /dev/null")
         #expect(!FileManager.default.fileExists(atPath: folder.path("ran")))
         try run("$EGO status; test -e ran")
         try run("rm .ego.toml; $EGO export --to /nowhere/x", 66)
