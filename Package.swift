@@ -24,6 +24,7 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
         .systemLibrary(name: "CPostgreSQL", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(name: "CReadline", providers: [.apt(["libreadline-dev"])]),
         .target(name: "EgoCore", dependencies: [.protobuf, .crypto]),
         .target(name: "Ego", dependencies: ["EgoCore", .protobuf, .logging]),
         .target(name: "EgoSQLite", dependencies: ["CSQLite", "EgoCore"]),
@@ -32,10 +33,11 @@ let package = Package(
         .target(name: "EgoOperations", dependencies: ["Ego", "EgoCore", "ProtobufReflection", .crypto, .protobuf]),
         .target(name: "ProtobufReflection", dependencies: [.protobuf]),
         .target(name: "CommandLineKit"),
+        .target(name: "LineEditor", dependencies: ["CReadline"]),
         .target(
             name: "EgoCommands",
             dependencies: [
-                "CommandLineKit", "Ego", "EgoCore", "EgoOperations", "EgoPostgres", "EgoSQLite",
+                "CommandLineKit", "Ego", "EgoCore", "EgoOperations", "EgoPostgres", "EgoSQLite", "LineEditor",
                 "ProtobufReflection", .logging, .protobuf,
             ]),
         .target(name: "BankDomain", dependencies: ["EgoCore", "EgoOperations", .protobuf]),

@@ -24,6 +24,8 @@ public struct Command<Context: Sendable>: Sendable {
     public let columns: [Column]
     /// The commands below it. A first word that names one of them is that command, and not an operand.
     public let subcommands: [Command]
+    /// The commands of the interactive session that it opens; they stand for themselves there, and nowhere else.
+    public let session: [Command]
     /// Whether it does something without one of the commands below it.
     public let isRunnable: Bool
     /// Whether help and the manual leave it out: for programs only.
@@ -40,7 +42,7 @@ public struct Command<Context: Sendable>: Sendable {
         _ name: String, aliases: [String] = [], summary: String, discussion: [Prose] = [], output: OutputSchema,
         columns: [Column] = [], options: @escaping @Sendable () -> Options, flags: [Flag<Options>] = [],
         operands: [Operand<Options>] = [], examples: [Example], exitCodes: [ExitCode] = [],
-        subcommands: [Command] = [], isHidden: Bool = false,
+        subcommands: [Command] = [], session: [Command] = [], isHidden: Bool = false,
         run: @escaping @Sendable (Options, Context) async throws -> CommandOutput
     ) {
         self.name = name
@@ -54,6 +56,7 @@ public struct Command<Context: Sendable>: Sendable {
         self.examples = examples
         self.exitCodes = exitCodes
         self.subcommands = subcommands
+        self.session = session
         self.isRunnable = true
         self.isHidden = isHidden
         self.prepare = { (words) throws(UsageError) in
@@ -80,6 +83,7 @@ public struct Command<Context: Sendable>: Sendable {
         self.examples = subcommands.compactMap(\.examples.first)
         self.exitCodes = []
         self.subcommands = subcommands
+        self.session = []
         self.isRunnable = false
         self.isHidden = false
         let names = subcommands.map(\.name)
@@ -131,8 +135,9 @@ public struct ParsedWords: Sendable, Hashable {
                 words = rest.prefix(1)
             case .optional: words = rest.prefix(1)
             case .any: words = rest
+            case .rest: words = rest.isEmpty ? [] : [rest.joined(separator: " ")]
             }
-            rest = rest.dropFirst(words.count)
+            rest = operand.arity == .rest ? [] : rest.dropFirst(words.count)
             for word in words {
                 do { try operand.apply(word, &options) } catch {
                     throw UsageError(error.message, subject: operand.placeholder, hint: error.hint)

@@ -11,14 +11,19 @@ public struct CommandTable<Global: Sendable, Context: Sendable>: Sendable {
     /// What the manual tells beside flags and commands; made when somebody asks for it.
     public var manual: Manual { makeManual() }
 
+    /// What stands before the name of a command where it is typed: the program's name, or a sign of a session.
+    public let prefix: String
+
     private let makeManual: @Sendable () -> Manual
 
     /// A table with the given parts.
     public init(
-        program: String, summary: String, globalFlags: [Flag<Global>], commands: [Command<Context>],
+        program: String, prefix: String? = nil, summary: String, globalFlags: [Flag<Global>],
+        commands: [Command<Context>],
         manual: @escaping @Sendable () -> Manual = { Manual() }
     ) {
         self.program = program
+        self.prefix = prefix ?? program + " "
         self.summary = summary
         self.globalFlags = globalFlags
         self.commands = commands
@@ -37,6 +42,11 @@ public struct CommandTable<Global: Sendable, Context: Sendable>: Sendable {
             level = command.subcommands
         }
         return found
+    }
+
+    /// A command as it is typed, as `ego snapshot list`.
+    public func spelled(_ path: [String]) -> String {
+        path.isEmpty ? program : prefix + path.joined(separator: " ")
     }
 
     /// What the output of the command of a path holds.
@@ -87,6 +97,13 @@ public struct CommandTable<Global: Sendable, Context: Sendable>: Sendable {
                     }
                 }
             }
+            for command in command.session {
+                check(command.summary, "\\\(command.name)")
+                if command.examples.isEmpty { problems.append("\\\(command.name): no example") }
+                for flag in command.flags { check(flag.summary, "\\\(command.name) --\(flag.long)") }
+            }
+            let sessionNames = command.session.flatMap { [$0.name] + $0.aliases }
+            if Set(sessionNames).count != sessionNames.count { problems.append("\(what): a name is there twice") }
             let own = [command.output.name, self.command(at: [path[0]])?.output.name ?? ""]
             if own[0] != own[1] { problems.append("\(what): its output is not that of \(path[0])") }
             let open = command.operands.dropLast().filter { $0.arity != .one }

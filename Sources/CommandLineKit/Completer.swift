@@ -120,7 +120,7 @@ extension CommandTable {
         }
         guard let operands = command?.operands, !operands.isEmpty else { return .words(words) }
         let place = state.line.own.operands.count
-        let operand = place < operands.count ? operands[place] : operands.last { $0.arity == .any }
+        let operand = place < operands.count ? operands[place] : operands.last { $0.arity == .any || $0.arity == .rest }
         guard let operand else { return .words(words) }
         let answer = answer(operand.completion, current)
         if words.isEmpty { return answer }

@@ -129,4 +129,6 @@ public enum OperandArity: Sendable, Hashable {
     case one
     case optional
     case any
+    /// What is left of the line, as it was typed; in a session only.
+    case rest
 }

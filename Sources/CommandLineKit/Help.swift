@@ -11,7 +11,7 @@ extension CommandTable {
     /// The help of one command: its usage and flags, and in the long form everything.
     public func help(for path: [String], _ request: HelpRequest, width: Int) -> String? {
         guard let command = command(at: path) else { return nil }
-        let name = ([program] + path).joined(separator: " ")
+        let name = spelled(path)
         var text = "\(name): \(command.summary)\n\nUsage: \(usage(command, name))\n"
         if !command.aliases.isEmpty { text += "Also: \(command.aliases.joined(separator: ", "))\n" }
         if request == .long {
@@ -19,6 +19,9 @@ extension CommandTable {
         }
         if !command.subcommands.isEmpty {
             text += "\nCommands:\n" + Self.columns(command.subcommands.map { ($0.name, $0.summary) }, width)
+        }
+        if !command.session.isEmpty {
+            text += "\nIn the session:\n" + sessionOverview(command.session, width)
         }
         let operands = command.operands.map { ($0.placeholder, $0.summary) }
         if !operands.isEmpty { text += "\nArguments:\n" + Self.columns(operands, width) }
@@ -36,23 +39,30 @@ extension CommandTable {
         text += "\nExamples:\n"
         for example in command.examples {
             text += Self.wrapped(example.summary, width, first: "  # ", rest: "  # ")
-            text += "  \(program) \(example.arguments)\n"
+            text += "  \(prefix)\(example.arguments)\n"
         }
         let codes = ([ExitCode.ok, .usage, .io] + command.exitCodes).sorted { $0.number < $1.number }
         text += "\nExit codes:\n" + Self.columns(codes.map { (String($0.number), $0.meaning) }, width)
         return text
     }
 
-    private func usage(_ command: Command<Context>, _ name: String) -> String {
+    /// What there is to type in a session.
+    public func sessionOverview(_ commands: [Command<Context>], _ width: Int) -> String {
+        Self.columns(
+            commands.filter { !$0.isHidden }.map { (usage($0, "\\\($0.name)", flags: ""), $0.summary) }, width)
+    }
+
+    private func usage(_ command: Command<Context>, _ name: String, flags: String = "[flags]") -> String {
         if !command.isRunnable { return "\(name) COMMAND [...]" }
         let words = command.operands.map { operand in
             switch operand.arity {
             case .one: operand.placeholder
             case .optional: "[\(operand.placeholder)]"
             case .any: "[\(operand.placeholder)...]"
+            case .rest: "[\(operand.placeholder)]"
             }
         }
-        return ([name, "[flags]"] + words).joined(separator: " ")
+        return ([name, flags].filter { !$0.isEmpty } + words).joined(separator: " ")
     }
 
     private func rendered(_ prose: Prose, _ width: Int) -> String {

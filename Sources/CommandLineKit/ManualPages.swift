@@ -67,6 +67,7 @@ extension CommandTable {
             prose(below.discussion, &page)
             parameters(below, &page)
         }
+        sessionSection(command.session, &page)
         page.paragraph { paragraph in
             paragraph.text(["The flags of every command are in"])
             paragraph.line(".Xr \(program) 1 .")
@@ -93,6 +94,33 @@ extension CommandTable {
         return page.text
     }
 
+    private func sessionSection(_ commands: [Command<Context>], _ page: inout Mdoc) {
+        if commands.isEmpty { return }
+        page.section("SESSION")
+        for command in commands.filter({ !$0.isHidden }) {
+            let operands = command.operands.map { operand in
+                switch operand.arity {
+                case .one: operand.placeholder
+                case .optional, .rest: "[\(operand.placeholder)]"
+                case .any: "[\(operand.placeholder) ...]"
+                }
+            }
+            page.line(".Ss \(Mdoc.words((["\\\(command.name)"] + operands).joined(separator: " ")))")
+            page.paragraph { $0.text([Self.sentence(command.summary)]) }
+            if !command.aliases.isEmpty {
+                page.paragraph { paragraph in
+                    paragraph.text(["Also: \(command.aliases.map { "\\\($0)" }.joined(separator: ", "))."])
+                }
+            }
+            prose(command.discussion, &page)
+            flags(command.flags, &page)
+            for example in command.examples {
+                page.paragraph { $0.text([Self.sentence(example.summary, end: ":")]) }
+                page.code("\\" + example.arguments)
+            }
+        }
+    }
+
     private func synopsis(_ command: Command<Context>, _ path: [String], _ page: inout Mdoc) {
         page.line(".Nm \(Mdoc.words(([program] + path).joined(separator: " ")))")
         page.line(".Op Ar flags")
@@ -101,6 +129,7 @@ extension CommandTable {
             case .one: page.line(".Ar \(Mdoc.word(operand.placeholder))")
             case .optional: page.line(".Op Ar \(Mdoc.word(operand.placeholder))")
             case .any: page.line(".Op Ar \(Mdoc.word(operand.placeholder)) ...")
+            case .rest: page.line(".Op Ar \(Mdoc.word(operand.placeholder))")
             }
         }
     }

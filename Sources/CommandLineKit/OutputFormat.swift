@@ -29,6 +29,8 @@ public struct RenderOptions: Sendable {
     public var width: Int?
     /// Whether titles are set off by terminal attributes.
     public var color: Bool
+    /// Whether a table shows each record as a block of lines, wherever there is room or not.
+    public var isExpanded = false
 
     /// Options with the given values.
     public init(

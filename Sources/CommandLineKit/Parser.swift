@@ -104,7 +104,7 @@ extension CommandTable {
             if let flag = line.own.flags.first {
                 throw UsageError(
                     "it belongs after the subcommand", subject: "--\(flag.long)",
-                    hint: "\(([program] + line.path + [command.name]).joined(separator: " ")) -h lists its flags")
+                    hint: "\(spelled(line.path + [command.name])) -h lists its flags")
             }
             line.path.append(command.name)
             return
@@ -117,7 +117,7 @@ extension CommandTable {
         let what = line.path.isEmpty ? "command" : "subcommand of \(line.path.joined(separator: " "))"
         throw UsageError(
             "unknown \(what)", subject: Escape.shown(word),
-            hint: Suggestion.hint(for: word, among: known) ?? "\(program) help lists all commands")
+            hint: Suggestion.hint(for: word, among: known) ?? "\(prefix)help lists all commands")
     }
 
     private func parseLong(
@@ -203,7 +203,7 @@ extension CommandTable {
 
     private func unknownFlag(_ flag: String, _ hint: String?, _ line: ParsedLine) -> UsageError {
         let place = line.path.isEmpty ? "" : " of \(line.path.joined(separator: " "))"
-        let help = ([program] + line.path + ["-h"]).joined(separator: " ")
+        let help = spelled(line.path) + " -h"
         return UsageError("unknown flag\(place)", subject: Escape.shown(flag), hint: hint ?? "\(help) lists the flags")
     }
 }

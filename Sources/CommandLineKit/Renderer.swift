@@ -244,7 +244,9 @@ public struct Renderer: Sendable {
             if page.isEmpty { continue }
             let rows = page.map { record in columns.map { Escape.shown(record[$0.name].cell(options.times)) } }
             if table == nil {
-                let layout = TableLayout(columns, fitting: rows, headers: options.headers, width: options.width)
+                let layout = TableLayout(
+                    columns, fitting: rows, headers: options.headers, width: options.width,
+                    isExpanded: options.isExpanded)
                 if options.headers { try sink.write(layout.header(color: options.color)) }
                 table = layout
             }

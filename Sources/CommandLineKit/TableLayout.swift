@@ -10,7 +10,9 @@ struct TableLayout {
     private static let gap = 2
 
     /// Fits a table to its first rows, and to the terminal when a width is given.
-    init(_ columns: [Column], fitting rows: [[String]], headers: Bool, width: Int?) {
+    init(
+        _ columns: [Column], fitting rows: [[String]], headers: Bool, width: Int?, isExpanded: Bool = false
+    ) {
         self.columns = columns
         self.limit = width
         func natural(shortTypes: Bool) -> [Int] {
@@ -41,7 +43,8 @@ struct TableLayout {
         }
         self.widths = widths
         self.hasShortTypes = hasShortTypes
-        self.isExpanded = left > 0 && !columns.contains { $0.shortening == .never(asked: true) }
+        self.isExpanded =
+            isExpanded || (left > 0 && !columns.contains { $0.shortening == .never(asked: true) })
     }
 
     func header(color: Bool) -> String {

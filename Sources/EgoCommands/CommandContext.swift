@@ -15,36 +15,36 @@ import ProtobufReflection
 
 /// What a command gets beside its options.
 struct CommandContext: Sendable {
-    let console: Console
-    let global: GlobalOptions
-    let configuration: Configuration
+    var console: Console
+    var global: GlobalOptions
+    var configuration: Configuration
     /// What is wrong with the configuration, for a command that goes on without it.
-    let configurationProblem: CommandFailure?
+    var configurationProblem: CommandFailure?
     /// The global flags that were on the command line.
-    let givenFlags: Set<String>
+    var givenFlags: Set<String>
     /// The whole command line, without the program's name.
-    let arguments: [String]
-    let domain: Domain
+    var arguments: [String]
+    var domain: Domain
     /// The encryption keys; nil where only help is wanted.
-    let keys: CommandKeys?
+    var keys: CommandKeys?
     /// The domain with these keys.
-    let readingDomain: Domain
+    var readingDomain: Domain
     /// The message types of `--descriptor-set`, for what the domain does not know.
-    let descriptors: DescriptorSet?
-    let sample: (any SampleData)?
-    let time: any TimeSource
-    let confirmation: Confirmation
-    let table: @Sendable () -> CommandTable<GlobalOptions, CommandContext>
+    var descriptors: DescriptorSet?
+    var sample: (any SampleData)?
+    var time: any TimeSource
+    var confirmation: Confirmation
+    var table: @Sendable () -> CommandTable<GlobalOptions, CommandContext>
+    /// The process's signals, for a command that handles them itself.
+    var signals: SignalTrap?
+    /// The interactive session in which the command was typed.
+    var session: ReplSession?
 
     /// The same with other global options.
     func with(_ global: GlobalOptions) -> CommandContext {
-        CommandContext(
-            console: console, global: global, configuration: configuration, configurationProblem: configurationProblem,
-            givenFlags: givenFlags, arguments: arguments, domain: domain, keys: keys, readingDomain: readingDomain,
-            descriptors: descriptors,
-            sample: sample,
-            time: time,
-            confirmation: confirmation, table: table)
+        var context = self
+        context.global = global
+        return context
     }
 
     var location: StoreLocation {
@@ -92,6 +92,14 @@ struct CommandContext: Sendable {
     }
 
     private func openAsItIs(readOnly: Bool) async throws -> any Store {
+        if let session, try session.stores.location == location {
+            return KeptStore(base: try await session.stores.store(readOnly: readOnly))
+        }
+        return try await connect(readOnly: readOnly)
+    }
+
+    /// Opens the store anew.
+    func connect(readOnly: Bool) async throws -> any Store {
         let start = ContinuousClock.now
         let store: any Store
         let location = try location
@@ -126,6 +134,10 @@ struct CommandContext: Sendable {
 
     /// Refuses when nothing may be changed; in a protected context the context's name is asked for.
     func checkWritable() throws {
+        if let session, !session.isWritable {
+            throw CommandFailure(
+                .refused, "session", "it is read-only", hint: "nothing was changed; \\rw lets it write")
+        }
         if global.isReadOnly {
             throw CommandFailure(.refused, "store", "--read-only forbids this command", hint: "nothing was changed")
         }

@@ -6,11 +6,16 @@ final class Confirmation: Sendable {
     private let console: Console
     private let global: GlobalOptions
     /// Whether the name of the protected context was given.
-    private let hasContext = Mutex(false)
+    private let hasContext: Mutex<Bool>
+    /// Whether it was given before this command, which is then asked about by itself.
+    private let hadContext: Bool
 
-    init(_ console: Console, _ global: GlobalOptions) {
+    /// - Parameter hasContext: whether the name of the protected context was given in the session.
+    init(_ console: Console, _ global: GlobalOptions, hasContext: Bool = false) {
         self.console = console
         self.global = global
+        self.hadContext = hasContext
+        self.hasContext = Mutex(hasContext)
     }
 
     /// Asks once for the name of the protected context.
@@ -30,7 +35,7 @@ final class Confirmation: Sendable {
     /// - Parameter what: what will happen, as a sentence without its end.
     /// - Throws: ``CommandFailure`` with ``ExitCode/refused``.
     func confirm(_ what: String) throws(CommandFailure) {
-        if global.isProtected {
+        if global.isProtected, !hadContext {
             try confirmContext()
             return
         }

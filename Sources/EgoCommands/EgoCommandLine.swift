@@ -47,11 +47,11 @@ public struct EgoCommandLine: Sendable {
         let console = Console.process(environment: environment)
         guard let arguments = Self.arguments() else {
             let failure = CommandFailure(.usage, "", "an argument is not UTF-8")
-            Self.say(failure, to: console)
+            Presenter.say(failure, to: console)
             exit(failure.exitCode.number)
         }
         let trap = SignalTrap()
-        let task = Task { await run(arguments, console: console) }
+        let task = Task { await run(arguments, console: console, signals: trap) }
         trap.onSignal { task.cancel() }
         let code = await task.value
         exit(code == ExitCode.interrupted.number ? trap.exitCode : code)
@@ -59,6 +59,10 @@ public struct EgoCommandLine: Sendable {
 
     /// Runs one command line, without the program's name, and returns its exit code.
     public func run(_ arguments: [String], console: Console) async -> Int32 {
+        await run(arguments, console: console, signals: nil)
+    }
+
+    private func run(_ arguments: [String], console: Console, signals: SignalTrap?) async -> Int32 {
         let table = table
         let path = table.completion(after: arguments, current: "").path
         var schema = table.output(of: path)?.name ?? OutputSchema.error.name
@@ -81,19 +85,19 @@ public struct EgoCommandLine: Sendable {
                 configurationProblem: problem, givenFlags: givenFlags, arguments: arguments,
                 domain: domain, keys: keys, readingDomain: Self.readingDomain(domain, keys),
                 descriptors: try Self.descriptors(invocation), sample: sample, time: time,
-                confirmation: Confirmation(console, invocation.global), table: { self.table })
-            render = renderOptions(context)
+                confirmation: Confirmation(console, invocation.global), table: { self.table }, signals: signals)
+            render = Presenter.options(context)
             if let binary = invocation.global.domain, !binary.isEmpty, Self.trusts(configuration, line) {
                 try OperatorBinary(path: binary).replaceProcess(arguments)
             }
             isVerbose = invocation.global.isVerbose
-            let run = helpRun(invocation, table)
+            let run = Self.helpRun(invocation, table)
             var name = schema
             if let help = invocation.help { name = (help == .version ? OutputSchema.version : .help).name }
             let (options, schemaName) = (render, name)
             let start = ContinuousClock.now
             let code = try await Deadline(context).run {
-                try await finish(try await run(context), schemaName, options, context)
+                try await Presenter.finish(try await run(context), schemaName, options, context).exitCode.number
             }
             context.log.debug(
                 "finished",
@@ -102,7 +106,7 @@ public struct EgoCommandLine: Sendable {
         } catch let error as OutputError where error == .brokenPipe {
             return ExitCode.ok.number
         } catch {
-            return report(error, schema, render, console, isVerbose: isVerbose)
+            return Presenter.report(error, schema, render, console, isVerbose: isVerbose)
         }
     }
 
@@ -155,7 +159,7 @@ public struct EgoCommandLine: Sendable {
 
     /// Refuses columns that the command does not have, before it does anything. Those of the configuration are for
     /// commands that have any.
-    private static func checkColumns(
+    static func checkColumns(
         _ global: inout GlobalOptions, _ command: Command<CommandContext>, isGiven: Bool
     ) throws(UsageError) {
         guard let wanted = global.columns else { return }
@@ -192,93 +196,12 @@ public struct EgoCommandLine: Sendable {
             .initialize, hasSample ? .demo : nil, .status, .doctor, .entities, .events, .replay, .send, .snapshot,
             .lag, .projection, .rebuild, .deadLetter, .migrate, .erase, .retain, .retention, .key, .verify, .export,
             .importing, .jobs, .audit, .config, .context,
-            .generate, .help, .version, .exitCodes,
+            .repl, .generate, .help, .version, .exitCodes,
             .complete,
         ].compactMap(\.self)
     }
 
-    /// Writes a command's output and its diagnostics.
-    private func finish(
-        _ output: CommandOutput, _ schema: String, _ options: RenderOptions, _ context: CommandContext
-    ) async throws -> Int32 {
-        let pager = pager(output, options, context)
-        let completion: CommandOutput.Completion
-        do {
-            completion = try await Renderer(options, to: pager ?? context.console.output).render(output, schema: schema)
-        } catch {
-            try? pager?.close()  // what went wrong first is what is told
-            throw await Self.afterwards(error, output)
-        }
-        // Whoever leaves the pager early has read enough.
-        do { try pager?.close() } catch { if error != .brokenPipe { throw error } }
-        for diagnostic in completion.diagnostics {
-            if context.global.isQuiet, diagnostic.severity != .error { continue }
-            let prefix = diagnostic.severity == .error ? "" : "\(diagnostic.severity.rawValue): "
-            Self.say(prefix + diagnostic.message, diagnostic.hint, to: context.console)
-        }
-        return completion.exitCode.number
-    }
-
-    /// An answer that could not be written does not undo what was done: the error has to say so.
-    private static func afterwards(_ error: any Error, _ output: CommandOutput) async -> any Error {
-        guard let problem = error as? OutputError, problem != .brokenPipe,
-            let completion = try? await output.finish(), completion.changed
-        else { return error }
-        var failure = CommandFailure(problem)
-        failure.changed = true
-        failure.hint = "the command was carried out; only its answer is lost"
-        return failure
-    }
-
-    /// The pager for what may be taller than the terminal; nil where there is none to use.
-    private func pager(_ output: CommandOutput, _ options: RenderOptions, _ context: CommandContext) -> Pager? {
-        let console = context.console
-        let command = console.environment["PAGER"] ?? "less -FRX"
-        guard options.format == .table, output.stream == nil, output.records?.isLive != true,
-            console.outputIsTerminal, let size = console.terminalSize(), size.rows > 0, !command.isEmpty
-        else { return nil }
-        switch context.global.pager {
-        case .never: return nil
-        case .always: break
-        case .auto:
-            guard console.inputIsTerminal, console.environment["TERM"] ?? "dumb" != "dumb",
-                (console.environment["CI"] ?? "").isEmpty
-            else { return nil }
-        }
-        guard Self.canRun(command, console.environment["PATH"] ?? "") else { return nil }
-        return Pager(command, rows: size.rows, terminal: console.output)
-    }
-
-    /// Whether the program of a line of the shell is there: output must not be lost to a pager that is not.
-    private static func canRun(_ command: String, _ path: String) -> Bool {
-        guard let name = command.split(separator: " ").first.map(String.init) else { return false }
-        if name.contains(where: { "=$`'\"\\|;&(".contains($0) }) { return true }  // for the shell to say
-        if name.contains("/") { return access(name, X_OK) == 0 }
-        return path.split(separator: ":").contains { access("\($0)/\(name)", X_OK) == 0 }
-    }
-
-    private func report(
-        _ error: any Error, _ schema: String, _ options: RenderOptions, _ console: Console, isVerbose: Bool
-    ) -> Int32 {
-        let envelope = error as? InterruptedEnvelope
-        let failure = CommandFailure(envelope?.cause ?? error)
-        do throws(OutputError) {
-            // What the command has given before it failed belongs to the reader.
-            if let envelope {
-                try envelope.finish(with: failure)
-            } else {
-                try Renderer(options, to: console.output).render(failure, schema: schema)
-            }
-        } catch {
-            if error == .brokenPipe { return ExitCode.ok.number }
-            if failure.exitCode != .io { Self.say(CommandFailure(error), to: console) }
-        }
-        Self.say(failure, to: console)
-        if isVerbose, let detail = failure.detail { Self.say("cause: \(detail)", nil, to: console) }
-        return failure.exitCode.number
-    }
-
-    private func helpRun(
+    static func helpRun(
         _ invocation: Invocation<GlobalOptions, CommandContext>,
         _ table: CommandTable<GlobalOptions, CommandContext>
     ) -> Command<CommandContext>.Run {
@@ -288,47 +211,6 @@ public struct EgoCommandLine: Sendable {
         case (nil, let run?): run
         case (nil, nil): { context in HelpText.output(table, [], .short, context) }
         }
-    }
-
-    private func renderOptions(_ context: CommandContext) -> RenderOptions {
-        let console = context.console
-        let environment = console.environment
-        let usesColor =
-            switch context.global.color {
-            case .always: true
-            case .never: false
-            case .auto:
-                !(environment["NO_COLOR"] ?? "").isEmpty
-                    ? false
-                    : !(environment["FORCE_COLOR"] ?? "").isEmpty
-                        || (console.outputIsTerminal && environment["TERM"] != "dumb")
-            }
-        let times: TimeStyle =
-            switch context.global.timeFormat {
-            case .rfc3339: .rfc3339
-            case .unix: .unix
-            case .relative: .relative(to: context.time.now().unixNanoseconds)
-            }
-        return RenderOptions(
-            format: context.global.output ?? (console.outputIsTerminal ? .table : .plain),
-            columns: context.global.columns, headers: context.global.headers, times: times,
-            width: console.outputIsTerminal ? console.columns() ?? 80 : nil, color: usesColor)
-    }
-
-    static func say(_ failure: CommandFailure, to console: Console) {
-        say(failure.description, failure.hint, to: console)
-    }
-
-    private static func say(_ message: String, _ hint: String?, to console: Console) {
-        // There is nowhere left to tell that standard error cannot be written.
-        try? console.errors.write("ego: \(oneLine(message))\n")
-        if let hint { try? console.errors.write("hint: \(oneLine(hint))\n") }
-        try? console.errors.flush()
-    }
-
-    /// Messages may hold names that somebody else chose.
-    private static func oneLine(_ text: String) -> String {
-        text.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x7f } ? Escape.shown(text) : text
     }
 
     private static func arguments() -> [String]? {

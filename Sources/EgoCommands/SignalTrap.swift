@@ -13,22 +13,33 @@ final class SignalTrap: Sendable {
     private struct State {
         var received: Int32?
         var handler: (@Sendable () -> Void)?
+        var diversion: (@Sendable (Int32) -> Bool)?
     }
 
     private let state = Mutex(State())
     /// Written once, in `init`; kept so that the sources go on.
     nonisolated(unsafe) private var sources: [any DispatchSourceSignal] = []
+    private let queue = DispatchQueue(label: "ego.signals")
 
     init() {
-        let queue = DispatchQueue(label: "ego.signals")
-        for number in [SIGINT, SIGTERM] {
-            signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
-            source.setEventHandler { [weak self] in self?.receive(number) }
-            source.activate()
-            sources.append(source)
-        }
+        for number in [SIGINT, SIGTERM] { sources.append(source(of: number)) }
     }
+
+    private func source(of number: Int32) -> any DispatchSourceSignal {
+        signal(number, SIG_IGN)
+        let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
+        source.setEventHandler { [weak self] in self?.receive(number) }
+        source.activate()
+        return source
+    }
+
+    /// Hands all signals to somebody who answers whether that was all there is to do about one; nil for nobody.
+    func divert(to handler: (@Sendable (Int32) -> Bool)?) {
+        state.withLock { $0.diversion = handler }
+    }
+
+    /// Takes further signals, for as long as what is returned is kept; then they are ignored.
+    func take(_ numbers: [Int32]) -> [any DispatchSourceSignal] { numbers.map(source) }
 
     /// What to do at the first signal.
     func onSignal(_ handler: @escaping @Sendable () -> Void) {
@@ -42,6 +53,7 @@ final class SignalTrap: Sendable {
 
     private func receive(_ number: Int32) {
         if number == SIGINT, Pager.isRunning { return }
+        if let diversion = state.withLock({ $0.diversion }), diversion(number) { return }
         let (isFirst, handler) = state.withLock { state in
             defer { state.received = state.received ?? number }
             return (state.received == nil, state.handler)

@@ -16,6 +16,8 @@ public struct EventQuery: Sendable {
     public var after: Offset
     /// The most events to give; nil for no limit.
     public var limit: Int?
+    /// Only the newest so many of the entity, up to ``EventListing/mostLast``; nil for all.
+    public var last: Int?
 
     /// A query with the given parts.
     public init(
@@ -52,6 +54,9 @@ public actor EventListing {
     private var given = 0
     private var isAtEnd = false
 
+    /// How many events can be asked for from the end: they are held until the oldest of them is found.
+    public static let mostLast = 5_000
+
     /// Starts a listing. One that follows goes on through the journal, also for a single entity.
     public init(store: any Store, query: EventQuery, page: PageLimit = .standard) {
         self.store = store
@@ -69,6 +74,11 @@ public actor EventListing {
 
     /// The next events that match; nil when there are no more, or the limit is reached.
     public func nextPage() async throws -> [PersistedEvent]? {
+        if let last = query.last, let id = query.persistenceID {
+            if isAtEnd { return nil }
+            isAtEnd = true
+            return try await newest(last, of: id)
+        }
         while !isAtEnd {
             if let limit = query.limit, given >= limit { return nil }
             try Task.checkCancellation()
@@ -96,6 +106,29 @@ public actor EventListing {
                 }
             }
         }
+    }
+
+    /// The newest events of an entity that match, oldest first.
+    private func newest(_ count: Int, of id: PersistenceID) async throws -> [PersistedEvent] {
+        var found: [PersistedEvent] = []
+        var end = try await store.stream(of: id)?.last ?? .zero
+        while end > .zero, found.count < count {
+            try Task.checkCancellation()
+            let window = UInt64(min(page.rows, max(count, 100)))
+            let first = SequenceNumber(end.rawValue > window ? end.rawValue - window + 1 : 1)
+            var events: [PersistedEvent] = []
+            var next = first
+            // A page may end early, by its bytes.
+            while next <= end {
+                let part = try await store.events(of: id, from: next, through: end, limit: page)
+                guard let last = part.last else { break }
+                events += part.filter(query.matches)
+                next = last.sequenceNumber.next
+            }
+            found = events.suffix(count - found.count) + found
+            end = SequenceNumber(first.rawValue - 1)
+        }
+        return found
     }
 
     private func read() async throws -> [PersistedEvent] {

@@ -14,6 +14,16 @@ public struct StateChange: Sendable, Hashable {
         differences(JSONText(try before.jsonString()), JSONText(try after.jsonString()), path: "")
     }
 
+    /// The fields of a message that are set, as protobuf JSON, in their order; those of nested messages one by one.
+    public static func fields(of message: any Message) throws -> [(path: String, value: String)] {
+        func below(_ json: JSONText, _ path: String) -> [(path: String, value: String)] {
+            guard let members = json.members, !members.isEmpty else { return [(path, json.text)] }
+            return members.flatMap { below($0.value, path.isEmpty ? $0.name : "\(path).\($0.name)") }
+        }
+        let json = JSONText(try message.jsonString())
+        return json.members?.isEmpty == false ? below(json, "") : []
+    }
+
     private static func differences(_ before: JSONText, _ after: JSONText, path: String) -> [StateChange] {
         let left = before.members ?? []
         let right = after.members ?? []

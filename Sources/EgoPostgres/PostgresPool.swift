@@ -13,6 +13,8 @@ final class PostgresPool: Sendable {
         var isClosed = false
         /// Whether a connection was ever made; before that nothing is worth trying again.
         var wasConnected = false
+        /// How many calls have found their connection lost.
+        var losses = 0
     }
 
     private let state: Mutex<State>
@@ -33,6 +35,9 @@ final class PostgresPool: Sendable {
         case never
     }
 
+    /// How many calls have found their connection lost so far.
+    var losses: Int { state.withLock { $0.losses } }
+
     /// Runs `body` with a connection.
     func run<Value: Sendable>(
         _ retry: Retry, _ body: @escaping @Sendable (PostgresConnection) throws(StoreError) -> Value
@@ -48,10 +53,12 @@ final class PostgresPool: Sendable {
             case .done(let value): return value
             case .failed(let error): throw error
             case .notConnected(let error):
+                if error.isConnectionLost { state.withLock { $0.losses += $0.wasConnected ? 1 : 0 } }
                 let failure = StoreError(error, during: "connect")
                 if !isWorthAnother(error) { throw failure }
                 try await pause.next(or: failure)
             case .lost(let error):
+                state.withLock { $0.losses += 1 }
                 if retry == .never {
                     throw StoreError(
                         .unavailable, "the connection was lost; whether the change was made is not known",

@@ -21,6 +21,8 @@ public final class PostgresStore: Store {
     /// Whether eGo for Go writes here. It deletes events that a snapshot covers without recording that it did.
     var hasOtherWriters: Bool { storeMetadata.origin != .ego }
     private let storeMetadata: StoreMetadata
+    /// How many calls have found the connection to the server lost so far; most of them were repeated on a new one.
+    public var lostConnections: Int { pool.losses }
 
     /// Opens a store that is there and up to date; for reading also one of eGo for Go.
     ///

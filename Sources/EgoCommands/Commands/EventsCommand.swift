@@ -8,9 +8,19 @@ private struct EventsOptions: Sendable {
     var since: String?
     var until: String?
     var limit: Int?
+    /// Only the newest so many.
+    var last: Int?
     var isFollowing = false
     var hasStart = false
     var form = PayloadView.Form.json
+
+    func checkLast() throws(UsageError) {
+        if last == nil { return }
+        if query.persistenceID == nil { throw UsageError("it goes with an ID only", subject: "--last") }
+        for (flag, isGiven) in [("follow", isFollowing), ("after", hasStart), ("limit", limit != nil)] where isGiven {
+            throw UsageError("it goes with no --\(flag)", subject: "--last")
+        }
+    }
 }
 
 extension Command where Context == CommandContext {
@@ -21,26 +31,33 @@ extension Command where Context == CommandContext {
         ]
     }
 
-    static var events: Command {
+    static var events: Command { makeEvents(inSession: false) }
+
+    /// The same in a session: of the entity that is chosen there, and `-n` for the newest ones.
+    static var sessionEvents: Command { makeEvents(inSession: true) }
+
+    private static func makeEvents(inSession: Bool) -> Command {
         Command(
-            "events", summary: "list or follow events",
-            discussion: [
-                .paragraph([
-                    "In the order of commit, of one entity or of all; as they are stored, before any adapter. Where there are more than ",
-                    .flag("limit"), ", the output says with which ", .flag("after"), " to go on.",
-                ]),
-                .paragraph([
-                    .flag("follow"),
-                    " goes on with events as they are written, by this process or any other, until it is interrupted or has shown ",
-                    .flag("limit"), " of them. Without ", .flag("after"), " or ", .flag("since"),
-                    " it begins with the next one.",
-                ]),
-                .paragraph([
-                    "Payloads of messages that are not linked are shown with ", .flag("descriptor-set"),
-                    ", which takes what protoc --include_imports --descriptor_set_out writes. Without it they are shown as type URL, size and base64, or by field numbers with ",
-                    .flag("raw"), ".",
-                ]),
-            ],
+            "events", summary: inSession ? "list or follow events, of the chosen entity" : "list or follow events",
+            discussion: inSession
+                ? []
+                : [
+                    .paragraph([
+                        "In the order of commit, of one entity or of all; as they are stored, before any adapter. Where there are more than ",
+                        .flag("limit"), ", the output says with which ", .flag("after"), " to go on.",
+                    ]),
+                    .paragraph([
+                        .flag("follow"),
+                        " goes on with events as they are written, by this process or any other, until it is interrupted or has shown ",
+                        .flag("limit"), " of them. Without ", .flag("after"), " or ", .flag("since"),
+                        " it begins with the next one.",
+                    ]),
+                    .paragraph([
+                        "Payloads of messages that are not linked are shown with ", .flag("descriptor-set"),
+                        ", which takes what protoc --include_imports --descriptor_set_out writes. Without it they are shown as type URL, size and base64, or by field numbers with ",
+                        .flag("raw"), ".",
+                    ]),
+                ],
             output: .events, columns: eventColumns, options: { EventsOptions() },
             flags: [
                 Flag(
@@ -75,6 +92,12 @@ extension Command where Context == CommandContext {
                     summary: "the most events to show (default: 100)"
                 ) { (value, options) throws(UsageError) in options.limit = try integer(value.text, in: 1...Int.max) },
                 Flag(
+                    "last", short: inSession ? "n" : nil, arity: .value(placeholder: "N", completion: .none),
+                    summary: "only the newest so many of the entity"
+                ) { (value, options) throws(UsageError) in
+                    options.last = try integer(value.text, in: 1...EventListing.mostLast)
+                },
+                Flag(
                     "follow", short: "f", arity: .toggle(negated: false),
                     summary: "go on with events as they are written"
                 ) {
@@ -93,16 +116,23 @@ extension Command where Context == CommandContext {
                     (word, options) throws(UsageError) in options.query.persistenceID = try persistenceID(word)
                 }
             ],
-            examples: [
-                Example("events acc-1", "the events of one entity"),
-                Example("events --type AccountDebited --limit 5", "five debits of any account"),
-                Example("events acc-1 --raw", "the fields by number, where nothing is known of the types"),
-                Example("events --after 0 --follow --limit 3", "the first three events, or the next ones"),
-            ],
+            examples: inSession
+                ? [Example("events -n 20 --type AccountDebited", "its last twenty debits")]
+                : [
+                    Example("events acc-1", "the events of one entity"),
+                    Example("events --type AccountDebited --limit 5", "five debits of any account"),
+                    Example("events acc-1 --raw", "the fields by number, where nothing is known of the types"),
+                    Example("events --after 0 --follow --limit 3", "the first three events, or the next ones"),
+                ],
             exitCodes: [
                 .notFound, .timedOut, .data, .noInput, .unavailable, .busy, .noPermission, .config, .interrupted,
             ]
         ) { options, context in
+            var options = options
+            if let session = context.session, options.query.persistenceID == nil, !options.hasStart {
+                options.query.persistenceID = session.entity?.id
+            }
+            try options.checkLast()
             if options.isFollowing {
                 if options.until != nil { throw UsageError("it goes with no --follow", subject: "--until") }
                 if context.global.output == .json {
@@ -130,6 +160,7 @@ extension Command where Context == CommandContext {
                 await store.close()
                 throw error
             }
+            query.last = options.last
             return listing(query, options, store, context)
         }
     }

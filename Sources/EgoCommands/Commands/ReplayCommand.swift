@@ -270,7 +270,8 @@ private actor ReplayRun {
             throw OperationError(
                 .notFound, "there is no event \(from) up to \(entity.sequenceNumber)", persistenceID: id)
         }
-        var fields = Self.fields(entity) + [.init("state", try view.json(entity.state, key: entity.encryptionKeyID))]
+        var fields =
+            EntityView.fields(entity) + [.init("state", try view.json(entity.state, key: entity.encryptionKeyID))]
         if options.isTrace { fields.append(.init("steps", .array(steps.withLock { $0 }))) }
         if options.isVerify { fields += try await verification(id) }
         return .object(fields)
@@ -297,27 +298,12 @@ private actor ReplayRun {
             throw CommandFailure(
                 .noPermission, Escape.shown(id.rawValue), "it is encrypted", hint: "--decrypt shows what changed")
         }
-        let changes = try StateChange.between(before.state, after.state).map { change in
-            OutputValue.object([
-                .init("path", .text(change.path)), .init("before", change.before.map(OutputValue.json) ?? .null),
-                .init("after", change.after.map(OutputValue.json) ?? .null),
-            ])
-        }
         return .object(
-            Self.fields(after) + [
+            EntityView.fields(after) + [
                 .init("state", try view.json(after.state, key: after.encryptionKeyID)),
                 .init("from_sequence_number", .number(from)),
-                .init("changes", .array(changes)),
+                .init("changes", try EntityView.changes(before.state, after.state)),
             ])
-    }
-
-    private static func fields(_ entity: ReplayedEntity) -> [OutputValue.Field] {
-        [
-            .init("id", .text(entity.persistenceID.rawValue)), .init("kind", .optional(entity.kind)),
-            .init("sequence_number", .number(entity.sequenceNumber)), .init("event_count", .number(entity.eventCount)),
-            .init("snapshot_sequence_number", entity.snapshotSequenceNumber.map(OutputValue.number) ?? .null),
-            .init("timestamp", .moment(entity.timestamp)),
-        ]
     }
 
     private static func step(_ step: ReplayStep, _ view: PayloadView) throws -> OutputValue {

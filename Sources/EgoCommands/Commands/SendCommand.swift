@@ -97,7 +97,7 @@ extension Command where Context == CommandContext {
                 await engine.shutdown()
                 let key = try await EncryptedStore.inside(store)?.keyID(of: id)
                 await store.close()
-                return try answer(reply, kind: kind, key: key, PayloadView(context), isDryRun: isDryRun)
+                return try SentCommand.output(reply, kind: kind, key: key, PayloadView(context), isDryRun: isDryRun)
             } catch {
                 await store.close()
                 // Sending again gives the same answer: that is a guard, not a lock.
@@ -131,49 +131,12 @@ extension Command where Context == CommandContext {
                 hint: "the content is protobuf JSON, as '{\"field\": \"value\"}'")
         }
     }
-
-    private static func answer(
-        _ reply: ErasedReply, kind: EntityKind, key: String?, _ view: PayloadView, isDryRun: Bool
-    ) throws -> CommandOutput {
-        let first = reply.sequenceNumber.rawValue - UInt64(reply.events.count) + 1
-        let events = try reply.events.enumerated().map { index, event in
-            OutputValue.object([
-                .init("sequence_number", .identifier(first + UInt64(index))),
-                .init("type", .text(Swift.type(of: event).protoMessageName)),
-                .init("payload", try view.json(event, key: key)),
-            ])
-        }
-        let changed = !isDryRun && !reply.isRepeated && !reply.events.isEmpty
-        return CommandOutput(
-            fields: [
-                .init("id", .text(reply.persistenceID.rawValue)), .init("kind", .text(kind.name)),
-                .init("sequence_number", .number(reply.sequenceNumber)),
-                .init("state", try view.json(reply.state, key: key)),
-                .init("dry_run", .bool(isDryRun)),
-            ],
-            records: RecordList(
-                "events",
-                columns: [.sequenceNumber, .type, Column("payload")], events),
-            showsFields: true
-        ) {
-            // A durable state has no events to show; its version says whether something was written.
-            CommandOutput.Completion(
-                changed: changed || (kind.isDurableState && !isDryRun && !reply.isRepeated),
-                diagnostics: reply.isRepeated
-                    ? [
-                        Diagnostic(
-                            .note, code: "repeated",
-                            "a command of this ID was carried out before; nothing was written, this is its answer")
-                    ]
-                    : [])
-        }
-    }
 }
 
 /// What is wrong with a message's JSON, in words.
 enum JSONProblem {
     static func text(_ error: any Error) -> String {
-        guard let error = error as? JSONDecodingError else { return "the JSON does not fit: \(error)" }
+        guard let error = error as? JSONDecodingError else { return "the content does not fit the message" }
         return switch error {
         case .unknownField(let name): "there is no field \(Escape.shown(name, quoted: true))"
         case .numberRange: "a number is out of range"

@@ -8,12 +8,15 @@ public struct MessageType: Sendable {
     public let decode: @Sendable ([UInt8]) throws -> any Message
     /// Reads a message of this type from protobuf JSON.
     public let parseJSON: @Sendable (String) throws -> any Message
+    /// Reads a message of this type from the text format.
+    public let parseText: @Sendable (String) throws -> any Message
 
     /// The type of a generated message.
     public init<M: Message>(_ type: M.Type) {
         self.name = M.protoMessageName
         self.decode = { try M(serializedBytes: $0) }
         self.parseJSON = { try M(jsonString: $0) }
+        self.parseText = { try M(textFormatString: $0) }
     }
 
     /// The name after the last dot, as `Account`.

@@ -195,6 +195,12 @@ public struct EncryptedStore: ForwardingStore {
     /// Whether what is written of an entity is encrypted; it gets its key then.
     package func encrypts(_ id: PersistenceID) async throws(StoreError) -> Bool { try await key(of: id) != nil }
 
+    /// Whether an entity's records are encrypted, or its next one will be; it gets no key here.
+    package func wouldEncrypt(_ id: PersistenceID, kind: String?) async throws(StoreError) -> Bool {
+        if try await keyID(of: id) != nil { return true }
+        return scope.covers(kind)
+    }
+
     /// The ID of the key that an entity's records are encrypted with; nil when they are not.
     package func keyID(of id: PersistenceID) async throws(StoreError) -> String? {
         return try await encryptor.keys.choice(for: id).key?.id

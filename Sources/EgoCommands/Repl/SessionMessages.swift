@@ -1,0 +1,215 @@
+import CommandLineKit
+import Ego
+import EgoCore
+import EgoOperations
+import ProtobufReflection
+import SwiftProtobuf
+
+/// Sends commands that were typed to the entity of the session.
+struct SessionMessages {
+    private let session: ReplSession
+    private let context: CommandContext
+
+    init(_ session: ReplSession, _ context: CommandContext) {
+        self.session = session
+        self.context = context
+    }
+
+    // MARK: Reading
+
+    /// Reads `TYPE {"field": ...}` or `TYPE field: ...`; the type alone asks for its fields at a terminal.
+    func message(_ text: String) async throws -> (type: MessageType, message: any Message) {
+        let name = String(text.prefix { !$0.isWhitespace && $0 != "{" })
+        let content = ScannedInput.trimmed(String(text.dropFirst(name.count)))
+        let type: MessageType
+        do { type = try session.schema.commandType(named: name, of: session.entity) } catch {
+            var failure = CommandFailure(error)
+            if failure.exitCode == .usage, failure.hint?.hasPrefix("did you") != true {
+                failure.hint = "\\types lists the commands, \\? what else can be typed"
+            }
+            throw failure
+        }
+        if content.isEmpty, session.isInteractive {
+            return (type, try await FieldPrompts(session).ask(for: type))
+        }
+        return (type, try parse(content, as: type))
+    }
+
+    func parse(_ content: String, as type: MessageType) throws -> any Message {
+        do {
+            return content.hasPrefix("{") ? try type.parseJSON(content) : try type.parseText(content)
+        } catch {
+            let why = described(content, as: type) ?? JSONProblem.text(error)
+            throw CommandFailure(
+                .data, type.shortName, why,
+                hint: "write {\"field\": value}, or field: value; \\desc \(type.shortName) lists the fields")
+        }
+    }
+
+    /// What is wrong with a content, by the description of its type, which knows names and places.
+    private func described(_ content: String, as type: MessageType) -> String? {
+        guard let descriptor = session.schema.descriptor(of: type.name) else { return nil }
+        do {
+            if content.hasPrefix("{") {
+                _ = try DynamicMessage(descriptor, json: content)
+            } else {
+                _ = try DynamicMessage(descriptor, text: content)
+            }
+            return nil
+        } catch { return error.description }
+    }
+
+    private var entity: ReplSession.Entity {
+        get throws {
+            guard let entity = session.entity else {
+                throw CommandFailure(
+                    .usage, "", "no entity is chosen", hint: "\\use ID chooses one, \\new ID begins one")
+            }
+            return entity
+        }
+    }
+
+    // MARK: Sending
+
+    /// Sends one command, or shows what it would do.
+    func send(_ text: String, isPreview: Bool) async throws -> CommandOutput {
+        let entity = try entity
+        let (type, message) = try await message(text)
+        if !isPreview { try context.checkWritable() }
+        let store = try await context.open(readOnly: isPreview)
+        let resolver = EntityResolver(store: store, domain: context.domain)
+        let record = try await resolver.record(entity.id)
+        let kind = try await resolver.kind(
+            of: entity.id, record: record, requested: entity.kind, commandType: type.name)
+        let engine = context.engine(on: store)
+        let start = ContinuousClock.now
+        do {
+            let before = try await engine.state(of: entity.id, kind: kind)
+            let reply =
+                isPreview
+                ? try await engine.preview(message, to: entity.id, kind: kind)
+                : try await engine.send(message, to: entity.id, kind: kind)
+            let took = ContinuousClock.now - start
+            await engine.shutdown()
+            let key = try await key(of: entity.id, in: store)
+            if !isPreview {
+                session.entity = ReplSession.Entity(
+                    id: entity.id, kind: kind.name, sequenceNumber: reply.sequenceNumber,
+                    isEncrypted: entity.isEncrypted || key != nil)
+            }
+            var output = try SentCommand.output(
+                reply, kind: kind, key: key, PayloadView(context), isDryRun: isPreview)
+            if context.global.output == .table {
+                output.text = try answer(before, reply, key: key, took, isPreview: isPreview)
+            }
+            return output
+        } catch let error as EgoError where error.code == .rejected && context.global.output == .table {
+            await engine.shutdown()
+            // A plain sentence: nothing has failed.
+            let sentence = "  \(isPreview ? "would reject" : "rejected"): \(Escape.shown(error.message))\n"
+            return CommandOutput(text: sentence) { CommandOutput.Completion(exitCode: .rejected) }
+        } catch {
+            await engine.shutdown()
+            throw error
+        }
+    }
+
+    private func key(of id: PersistenceID, in store: any Store) async throws -> String? {
+        if let key = try await EncryptedStore.inside(store)?.keyID(of: id) { return key }
+        let known = session.entity?.isEncrypted == true
+        return known ? "unknown" : nil
+    }
+
+    /// The answer for a person: the events, what changed, and where the entity is now.
+    private func answer(
+        _ before: ErasedReply, _ reply: ErasedReply, key: String?, _ took: Duration, isPreview: Bool
+    ) throws -> String {
+        let view = PayloadView(context)
+        var lines: [String] = []
+        let first = reply.sequenceNumber.rawValue - UInt64(reply.events.count) + 1
+        let width = max(3, String(reply.sequenceNumber.rawValue).count)
+        for (index, event) in reply.events.enumerated() {
+            let number = String(first + UInt64(index))
+            let padding = String(repeating: " ", count: max(0, width - number.count))
+            let name = Swift.type(of: event).protoMessageName.split(separator: ".").last.map(String.init) ?? ""
+            let payload = view.hides(key) ? "<encrypted key=\(key ?? "")>" : Escape.line(try event.jsonString())
+            lines.append("event \(padding)\(number) \(name) \(payload)")
+        }
+        if view.hides(key) {
+            lines.append("state   <encrypted key=\(key ?? "")>")
+        } else {
+            let changes = try EntityView.lines(before.state, reply.state)
+            for (index, change) in changes.enumerated() {
+                lines.append((index == 0 ? "state   " : "        ") + change)
+            }
+            if changes.isEmpty, reply.events.isEmpty { lines.append("nothing changes") }
+        }
+        let moved =
+            reply.sequenceNumber == before.sequenceNumber
+            ? "seq \(reply.sequenceNumber)" : "seq \(before.sequenceNumber) -> \(reply.sequenceNumber)"
+        if isPreview {
+            lines.append("\(moved)   nothing was written")
+        } else {
+            lines.append("\(moved)   \(SessionRun.milliseconds(took))")
+        }
+        return lines.map { "  \($0)\n" }.joined()
+    }
+
+    // MARK: Repeating
+
+    /// Sends one command so many times, one after the other; the first that is rejected ends it.
+    func repeated(_ count: Int, _ text: String) async throws -> CommandOutput {
+        let entity = try entity
+        let (type, message) = try await message(text)
+        try context.checkWritable()
+        let store = try await context.open(readOnly: false)
+        let resolver = EntityResolver(store: store, domain: context.domain)
+        let kind = try await resolver.kind(
+            of: entity.id, record: try await resolver.record(entity.id), requested: entity.kind,
+            commandType: type.name)
+        let engine = context.engine(on: store)
+        let progress = context.progress("repeat")
+        let start = ContinuousClock.now
+        var (done, events) = (0, 0)
+        var failure: CommandFailure?
+        var first: SequenceNumber?
+        var last = entity.sequenceNumber
+        do {
+            first = try await engine.state(of: entity.id, kind: kind).sequenceNumber
+            while done < count {
+                try Task.checkCancellation()
+                let reply = try await engine.send(message, to: entity.id, kind: kind)
+                done += 1
+                events += reply.events.count
+                last = reply.sequenceNumber
+                progress.report(done: done, total: count, unit: "commands")
+            }
+        } catch {
+            failure = CommandFailure(error)
+        }
+        progress.finish()
+        await engine.shutdown()
+        let seconds = (ContinuousClock.now - start) / .seconds(1)
+        if done > 0 {
+            session.entity = ReplSession.Entity(
+                id: entity.id, kind: kind.name, sequenceNumber: last, isEncrypted: entity.isEncrypted)
+        }
+        if var failure {
+            failure.changed = events > 0
+            failure.why += ", after \(done) of \(count)"
+            throw failure
+        }
+        let perSecond = Int(Double(done) / max(seconds, 0.000_001))
+        let changed = events > 0
+        return CommandOutput(
+            fields: [
+                .init("id", .text(entity.id.rawValue)), .init("commands", .number(done)),
+                .init("events", .number(events)), .init("from_sequence_number", .number(first ?? .zero)),
+                .init("sequence_number", .number(last)), .init("seconds", .real(seconds)),
+            ],
+            text: context.global.output == .table
+                ? "  \(done) commands, \(events) events, seq \(first ?? .zero) -> \(last)   \(perSecond) a second\n"
+                : nil
+        ) { CommandOutput.Completion(changed: changed) }
+    }
+}
