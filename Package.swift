@@ -96,7 +96,7 @@ let package = Package(
             name: "EgoCommandsTests",
             dependencies: [
                 "BankDomain", "ChildProcess", "CommandLineKit", "Ego", "EgoCommands", "EgoCore", "EgoOperations",
-                "EgoSQLite", "EgoTestKit", "StoreExerciser", "ego", .protobuf,
+                "EgoSQLite", "EgoTestKit", "PostgresServer", "StoreExerciser", "ego", .protobuf,
             ]),
         // The operator binary of the README.
         .executableTarget(

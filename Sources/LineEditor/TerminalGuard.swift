@@ -16,12 +16,14 @@ public enum TerminalGuard {
     nonisolated(unsafe) private static let earlier = UnsafeMutablePointer<sigaction>.allocate(capacity: 65)
     private static let pasteOff: [UInt8] = Array("\u{1b}[?2004l".utf8)
     nonisolated(unsafe) private static var hasSettings = false
+    nonisolated(unsafe) private static var takesPastes = false
 
     /// Keeps the terminal's settings, and catches the signals of a crash.
     public static func install() {
         guard !isInstalled.exchange(true, ordering: .acquiringAndReleasing) else { return }
         hasSettings = tcgetattr(0, settings) == 0
         _ = pasteOff
+        takesPastes = getenv("TERM").map { String(cString: $0) != "dumb" } ?? false
         for number in signals {
             var action = sigaction()
             sigemptyset(&action.sa_mask)
@@ -39,6 +41,6 @@ public enum TerminalGuard {
     public static func restore() {
         guard hasSettings else { return }
         tcsetattr(0, TCSANOW, settings)
-        if getenv("TERM") != nil { pasteOff.withUnsafeBytes { _ = write(1, $0.baseAddress, $0.count) } }
+        if takesPastes { pasteOff.withUnsafeBytes { _ = write(1, $0.baseAddress, $0.count) } }
     }
 }

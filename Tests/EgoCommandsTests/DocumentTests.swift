@@ -76,8 +76,8 @@ struct CompletionTests {
     @Test("knows what may stand at each place")
     func places() {
         #expect(words("") == table.commands.filter { !$0.isHidden }.map(\.name))
-        #expect(words("re") == ["replay", "rebuild", "retain"])
-        #expect(words("--store x -v re") == ["replay", "rebuild", "retain"])
+        #expect(words("re") == ["replay", "rebuild", "retain", "repl"])
+        #expect(words("--store x -v re") == ["replay", "rebuild", "retain", "repl"])
         #expect(words("-o ") == ["table", "json", "jsonl", "csv", "plain"])
         #expect(words("status --output=js") == ["json", "jsonl"])
         #expect(words("snapshot ") == ["list", "create", "verify", "delete"])

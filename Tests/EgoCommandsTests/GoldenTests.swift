@@ -132,7 +132,8 @@ private let cases = [
     GoldenCase("context-show", "context", "show", "production"),
     GoldenCase("context-use", "context", "use", "production"),
     GoldenCase("context-missing", "context", "use", "prodcution"),
-    GoldenCase("generate-schema", "generate", "schema", "version"),
+    GoldenCase("repl", "repl", "-c", "\\types"), GoldenCase("repl-missing", "repl", "-c", "\\use nobody"),
+    GoldenCase("help-repl", "repl", "--help"), GoldenCase("generate-schema", "generate", "schema", "version"),
     GoldenCase("generate-man", "generate", "man", "ego-version.1"), GoldenCase("generate-fish", "generate", "fish"),
 ]
 
@@ -168,7 +169,8 @@ struct GoldenTests {
                 for line in lines where line.hasPrefix("ego: ") == false && line.hasPrefix("hint: ") == false {
                     let width = TextWidth.columns(line.replacing(/\u{1b}\[[0-9]*m/, with: ""))
                     // Help keeps to forty columns at least; its examples are for copying.
-                    #expect(width <= columns || line.contains("ego "), "\(columns): \(line)")
+                    #expect(
+                        width <= columns || line.contains("ego ") || line.hasPrefix("{"), "\(columns): \(line)")
                 }
             }
             text += "=== \(columns) columns, exit \(code)\n" + lines.joined(separator: "\n")
@@ -299,6 +301,26 @@ struct TableTests {
                 let result = try shell("\(setUp) && $EGO \(example.arguments)", in: folder)
                 #expect(
                     result.code == example.exitCode.number, "ego \(example.arguments): \(result.errors)")
+            }
+        }
+    }
+
+    @Test("every example of a session's commands runs in one")
+    func sessionExamples() throws {
+        // These need a terminal, or a state of the entity that the sample does not have; tests of their own show them.
+        let others = ["e", "dry DebitAccount {\"balance\": 900}", "state @2026-03-01T10:00Z"]
+        for command in table.command(at: ["repl"])?.session ?? [] {
+            for example in command.examples where !others.contains(example.arguments) {
+                let workplace = try Workplace()
+                try "\\state\n".write(
+                    toFile: workplace.path("open-accounts.ego"), atomically: true, encoding: .utf8)
+                try "\\use acc-1\n\\set amount 75\n\\\(example.arguments)\n".write(
+                    toFile: workplace.path("inputs"), atomically: true, encoding: .utf8)
+                let stop = example.arguments.hasPrefix("watch") ? "timeout -s INT 3" : ""
+                let result = try shell(
+                    "$EGO demo --entities 12 --events 400 -q >/dev/null && \(stop) $EGO repl --rw < inputs",
+                    in: workplace.url, environment: ["XDG_STATE_HOME": workplace.url.path])
+                #expect(result.code == (stop.isEmpty ? 0 : 124), "\\\(example.arguments): \(result.errors)")
             }
         }
     }

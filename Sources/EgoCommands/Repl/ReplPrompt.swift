@@ -78,7 +78,6 @@ final class ReplPrompt: Sendable {
 
     private func leave(_ exitCode: ExitCode) -> ExitCode {
         history.file.trim()
-        TerminalGuard.restore()
         return exitCode
     }
 

@@ -190,7 +190,7 @@ struct SessionRun {
         guard let command = table.command(at: [name]) else {
             let known = table.commands.filter { !$0.isHidden }.flatMap { [$0.name] + $0.aliases }
             throw UsageError(
-                "unknown command", subject: Escape.shown("\\" + name),
+                "unknown command", subject: "\\" + Escape.shown(name),
                 hint: Suggestion.nearest(to: name, among: known).map { "did you mean \\\($0)?" } ?? "\\? lists them all"
             )
         }

@@ -42,7 +42,8 @@ extension Command where Context == CommandContext {
             "new", summary: "begin an entity that is not there yet",
             discussion: ["It is there with its first event. Without an ID it gets one that nobody else has."],
             output: .repl, options: { EntityOptions() }, flags: [EntityOptions.kindFlag],
-            operands: [EntityOptions.operand], examples: [Example("new acc-9", "commands go to acc-9 from now on")],
+            operands: [EntityOptions.operand],
+            examples: [Example("new acc-9001", "commands go to acc-9001 from now on")],
             exitCodes: [.refused]
         ) { options, context in
             let session = try context.inSession
@@ -538,7 +539,7 @@ extension Command where Context == CommandContext {
             if options.text.isEmpty { return SessionHelp.overview(table, context) }
             guard table.command(at: [options.text]) != nil else {
                 throw UsageError(
-                    "unknown command", subject: Escape.shown("\\" + options.text), hint: "\\? lists them all")
+                    "unknown command", subject: "\\" + Escape.shown(options.text), hint: "\\? lists them all")
             }
             return HelpText.output(table, [options.text], .long, context)
         }

@@ -17,25 +17,26 @@ struct SessionMessages {
 
     // MARK: Reading
 
-    /// Reads `TYPE {"field": ...}` or `TYPE field: ...`; the type alone asks for its fields at a terminal.
-    func message(_ text: String) async throws -> (type: MessageType, message: any Message) {
+    /// Splits `TYPE {"field": ...}` or `TYPE field: ...`; the content may be empty.
+    private func split(_ text: String) throws -> (type: MessageType, content: String) {
         let name = String(text.prefix { !$0.isWhitespace && $0 != "{" })
         let content = ScannedInput.trimmed(String(text.dropFirst(name.count)))
-        let type: MessageType
-        do { type = try session.schema.commandType(named: name, of: session.entity) } catch {
+        do { return (try session.schema.commandType(named: name, of: session.entity), content) } catch {
             var failure = CommandFailure(error)
             if failure.exitCode == .usage, failure.hint?.hasPrefix("did you") != true {
                 failure.hint = "\\types lists the commands, \\? what else can be typed"
             }
             throw failure
         }
-        if content.isEmpty, session.isInteractive {
-            return (type, try await FieldPrompts(session).ask(for: type))
-        }
-        return (type, try parse(content, as: type))
     }
 
-    func parse(_ content: String, as type: MessageType) throws -> any Message {
+    /// The message; at a terminal, one without content is asked for field by field.
+    private func message(_ content: String, as type: MessageType) async throws -> any Message {
+        if content.isEmpty, session.isInteractive { return try await FieldPrompts(session).ask(for: type) }
+        return try parse(content, as: type)
+    }
+
+    private func parse(_ content: String, as type: MessageType) throws -> any Message {
         do {
             return content.hasPrefix("{") ? try type.parseJSON(content) : try type.parseText(content)
         } catch {
@@ -74,8 +75,9 @@ struct SessionMessages {
     /// Sends one command, or shows what it would do.
     func send(_ text: String, isPreview: Bool) async throws -> CommandOutput {
         let entity = try entity
-        let (type, message) = try await message(text)
+        let (type, content) = try split(text)
         if !isPreview { try context.checkWritable() }
+        let message = try await message(content, as: type)
         let store = try await context.open(readOnly: isPreview)
         let resolver = EntityResolver(store: store, domain: context.domain)
         let record = try await resolver.record(entity.id)
@@ -160,8 +162,9 @@ struct SessionMessages {
     /// Sends one command so many times, one after the other; the first that is rejected ends it.
     func repeated(_ count: Int, _ text: String) async throws -> CommandOutput {
         let entity = try entity
-        let (type, message) = try await message(text)
+        let (type, content) = try split(text)
         try context.checkWritable()
+        let message = try await message(content, as: type)
         let store = try await context.open(readOnly: false)
         let resolver = EntityResolver(store: store, domain: context.domain)
         let kind = try await resolver.kind(

@@ -89,11 +89,22 @@ enum SessionHelp {
 
             In the session:
             \(table.sessionOverview(own, width))
-            As from a shell, with the same flags: \(others.joined(separator: " ")).
+            As from a shell, with the same flags:
+            \(lines(others, width))
 
             \\? COMMAND tells more about one. Tab completes, Ctrl-C drops the line, Ctrl-D leaves.
 
             """
         return CommandOutput(fields: [.init("command", .text("")), .init("text", .text(text))], text: text)
+    }
+
+    /// Words in lines that fit.
+    private static func lines(_ words: [String], _ width: Int) -> String {
+        var lines = [" "]
+        for word in words {
+            if lines[lines.count - 1].count + word.count + 1 > max(width, 40) { lines.append(" ") }
+            lines[lines.count - 1] += " " + word
+        }
+        return lines.joined(separator: "\n")
     }
 }
