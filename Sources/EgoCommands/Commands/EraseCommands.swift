@@ -167,7 +167,7 @@ extension Command where Context == CommandContext {
         var ids: [PersistenceID] = []
         for id in given {
             do {
-                try await erasure.check(id)
+                _ = try await erasure.known(id)
                 ids.append(id)
             } catch {
                 try failures.add(id.rawValue, error)
