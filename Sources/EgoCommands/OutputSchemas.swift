@@ -515,7 +515,9 @@ extension OutputSchema {
             OutputField("next", .optional(.text), isOccasional: true, "with list: after which key to go on"),
             OutputField("rotated", .count, isOccasional: true, "with rotate"),
             OutputField("kept", .count, isOccasional: true, "with rotate: wrapped by the new one already"),
-            OutputField("failed", .list(.text), isOccasional: true, "with rotate"),
+            OutputField(
+                "failed", .list(.text), isOccasional: true, "with rotate: the first of the keys that stay as they are"),
+            OutputField("failures", .count, isOccasional: true, "with rotate: how many of them there are"),
             OutputField("from", .text, isOccasional: true, "with rotate"),
             OutputField("to", .text, isOccasional: true, "with rotate"),
             OutputField("destroyed", .count, isOccasional: true, "with destroy"),

@@ -195,7 +195,7 @@ extension Command where Context == CommandContext {
                 "\(Escape.shown(id)) will be erased, and nobody can bring it back", byTyping: id, as: "its ID")
         } else {
             try context.confirmation.confirm(
-                "\(open) entities will be erased, and nobody can bring them back", byTyping: "\(open)",
+                "\(open, "entity", "entities") will be erased, and nobody can bring that back", byTyping: "\(open)",
                 as: "how many there are")
         }
         let progress = context.progress("erase")

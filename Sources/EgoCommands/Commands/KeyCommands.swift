@@ -134,19 +134,25 @@ extension Command where Context == CommandContext {
                 fields: [
                     .init("rotated", .number(summary.rotated)), .init("kept", .number(summary.kept)),
                     .init("failed", .array(summary.failed.map(OutputValue.text))),
+                    .init("failures", .number(summary.failures)),
                     .init("from", .text(old.fingerprint)), .init("to", .text(new.fingerprint)),
                     .init("dry_run", .bool(isDryRun)),
                 ]
             ) {
                 CommandOutput.Completion(
                     changed: summary.rotated > 0 && !isDryRun, exitCode: summary.failures > 0 ? .partial : .ok,
-                    diagnostics: summary.failed.map {
-                        Diagnostic(
-                            .error, code: "not_unwrapped", "\($0): the old master key does not unwrap it",
-                            hint: "ego key list shows which master key does")
-                    })
+                    diagnostics: diagnostics(of: summary))
             }
         }
+    }
+
+    private static func diagnostics(of summary: KeyRotation.Summary) -> [Diagnostic] {
+        func diagnostic(_ text: String) -> Diagnostic {
+            Diagnostic(.error, code: "not_unwrapped", text, hint: "ego key list shows which master key does")
+        }
+        let more = summary.failures - summary.failed.count
+        return summary.failed.map { diagnostic("\($0): the old master key does not unwrap it") }
+            + (more > 0 ? [diagnostic("\(more) more: the old master key does not unwrap them")] : [])
     }
 
     private static var keyDestroy: Command {
@@ -172,7 +178,7 @@ extension Command where Context == CommandContext {
                 let living = try await rotation.destroy(id, isDryRun: true)
                 if isDryRun || living == 0 { return living }
                 try context.confirmation.confirm(
-                    "\(living) keys of \(Escape.shown(id.rawValue)) will be destroyed: what they encrypt is lost",
+                    "\(living, "key", "keys") of \(Escape.shown(id.rawValue)) will be destroyed: what they encrypt is lost",
                     byTyping: id.rawValue, as: "its ID")
                 return try await rotation.destroy(id, isDryRun: false)
             }

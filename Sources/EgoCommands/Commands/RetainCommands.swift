@@ -191,7 +191,7 @@ extension Command where Context == CommandContext {
         if summary.events + summary.snapshots == 0, !isUnfinished { return output(summary, nil) }
         if summary.events + summary.snapshots > 0 {
             try context.confirmation.confirm(
-                "\(summary.events) events and \(summary.snapshots) snapshots of \(summary.entities) entities will be deleted"
+                "\(summary.events, "event", "events") and \(summary.snapshots, "snapshot", "snapshots") of \(summary.entities, "entity", "entities") will be deleted"
             )
         }
         if let archive = options.archive, !isUnfinished, FileManager.default.fileExists(atPath: archive) {
@@ -232,7 +232,7 @@ extension Command where Context == CommandContext {
                 diagnostics: summary.guards.map { held in
                     Diagnostic(
                         .note, code: held.guard.rawValue,
-                        "\(held.entities) entities are held back: \(Escape.shown(held.samples.first ?? ""))"
+                        "\(held.entities, "entity is", "entities are") held back: \(Escape.shown(held.samples.first ?? ""))"
                             + (held.entities > 1 ? ", and others" : ""), hint: hint(for: held.guard))
                 })
         }
@@ -278,7 +278,8 @@ extension Command where Context == CommandContext {
         ) { options, context in
             if !context.global.isDryRun {
                 try context.requireReason("repeat it")
-                try context.confirmation.confirm("Retention and erasure may delete \(options.ids.count) entities then")
+                try context.confirmation.confirm(
+                    "Retention and erasure may delete \(options.ids.count, "entity", "entities") then")
             }
             return try await changeHolds(options.ids, context) { holds, id in try await holds.release(id) }
         }
