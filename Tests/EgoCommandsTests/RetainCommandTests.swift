@@ -79,6 +79,9 @@ struct RetainCommandTests {
                 ["retain", "--keep-events", "5", "--archive", folder.path("bank.db"), "--reason", "r", "--yes"], 64,
                 "--archive"
             ),
+            (["retain", "--keep-events", "5", "--archive", folder.path(""), "--reason", "r", "--yes"], 66, "folder"),
+            (["retain", "--keep-events", "5", "--kind", "acount", "--dry-run"], 64, "did you mean account?"),
+            (["retain", "--closed-by", "AccountDebitd", "--dry-run"], 64, "did you mean AccountDebited?"),
             (["migrate", "extra"], 64, "extra"),
         ]
         for (line, code, words) in cases {
