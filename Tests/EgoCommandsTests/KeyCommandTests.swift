@@ -190,9 +190,9 @@ struct KeyCommandTests {
         try safe.write(String(repeating: "5a", count: 32), to: "wrong.key")
         try safe.write(String(repeating: "5b", count: 32), to: "new.key")
         let flags = ["--master-key", safe.folder.path("wrong.key"), "--new-master-key", safe.folder.path("new.key")]
-        let data = try await safe.data("key", "rotate", flags: flags, code: 3)
+        let data = try await safe.data("key", "rotate", flags: flags, code: 78)
         #expect((data["failed"] as? [Any])?.count == 100 && data["failures"] as? Int == 103)
-        let said = await safe.run("key", "rotate", flags: flags, code: 3).errors
+        let said = await safe.run("key", "rotate", flags: flags, code: 78).errors
         #expect(said.contains("3 more: the old master key does not unwrap them"))
     }
 

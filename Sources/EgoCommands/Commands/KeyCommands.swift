@@ -140,19 +140,25 @@ extension Command where Context == CommandContext {
                 ]
             ) {
                 CommandOutput.Completion(
-                    changed: summary.rotated > 0 && !isDryRun, exitCode: summary.failures > 0 ? .partial : .ok,
+                    changed: summary.rotated > 0 && !isDryRun, exitCode: exitCode(of: summary),
                     diagnostics: diagnostics(of: summary))
             }
         }
     }
 
+    /// A master key that unwraps none of the keys is the wrong one.
+    private static func exitCode(of summary: KeyRotation.Summary) -> ExitCode {
+        if summary.failures == 0 { return .ok }
+        return summary.rotated + summary.kept == 0 ? .config : .partial
+    }
+
     private static func diagnostics(of summary: KeyRotation.Summary) -> [Diagnostic] {
-        func diagnostic(_ text: String) -> Diagnostic {
-            Diagnostic(.error, code: "not_unwrapped", text, hint: "ego key list shows which master key does")
-        }
+        var lines = summary.failed.map { "\($0): the old master key does not unwrap it" }
         let more = summary.failures - summary.failed.count
-        return summary.failed.map { diagnostic("\($0): the old master key does not unwrap it") }
-            + (more > 0 ? [diagnostic("\(more) more: the old master key does not unwrap them")] : [])
+        if more > 0 { lines.append("\(more) more: the old master key does not unwrap them") }
+        var diagnostics = lines.map { Diagnostic(.error, code: "not_unwrapped", $0) }
+        if let last = diagnostics.indices.last { diagnostics[last].hint = "ego key list shows which master key does" }
+        return diagnostics
     }
 
     private static var keyDestroy: Command {
