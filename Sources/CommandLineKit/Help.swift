@@ -41,7 +41,7 @@ extension CommandTable {
             text += Self.wrapped(example.summary, width, first: "  # ", rest: "  # ")
             text += "  \(prefix)\(example.arguments)\n"
         }
-        let codes = ([ExitCode.ok, .usage, .io] + command.exitCodes).sorted { $0.number < $1.number }
+        let codes = Set([ExitCode.ok, .usage, .io] + command.exitCodes).sorted { $0.number < $1.number }
         text += "\nExit codes:\n" + Self.columns(codes.map { (String($0.number), $0.meaning) }, width)
         return text
     }

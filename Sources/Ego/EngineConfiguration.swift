@@ -28,7 +28,7 @@ public struct EngineConfiguration: Sendable {
     }
 }
 
-/// What is deleted after a snapshot was saved.
+/// What is deleted after a snapshot was saved, which it is only where it decodes to the state that it was made from.
 public struct Retention: Sendable, Hashable {
     /// Delete the events that the snapshot includes.
     public var deleteEventsOnSnapshot: Bool

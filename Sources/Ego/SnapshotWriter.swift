@@ -14,6 +14,10 @@ final class SnapshotWriter: Sendable {
         let version: SequenceNumber
     }
 
+    private struct UnprovenSnapshot: Error, CustomStringConvertible {
+        var description: String { "the state is not what its encoding decodes to" }
+    }
+
     private struct State {
         var waiting: [PersistenceID: Work] = [:]
         var order: [PersistenceID] = []
@@ -89,11 +93,15 @@ final class SnapshotWriter: Sendable {
         return batch
     }
 
-    /// The snapshot and the deletions that it allows, for one transaction: never the one without the other.
+    /// The snapshot and the deletions that it allows, for one transaction: never the one without the other. What does not
+    /// give back the state that it was made from is no snapshot: whoever began there would go on from another state.
     private func changes(for work: Work) throws -> [OperatorChange] {
+        let payload = try AnyPayload(packing: work.state).serialized()
+        guard try type(of: work.state).init(decoding: payload).isEqualTo(message: work.state) else {
+            throw UnprovenSnapshot()
+        }
         let snapshot = StoredSnapshot(
-            persistenceID: work.id, sequenceNumber: work.version, timestamp: time.now(),
-            payload: try AnyPayload(packing: work.state).serialized())
+            persistenceID: work.id, sequenceNumber: work.version, timestamp: time.now(), payload: payload)
         var changes: [OperatorChange] = [.saveSnapshot(snapshot)]
         if retention.deleteSnapshotsOnSnapshot {
             changes.append(

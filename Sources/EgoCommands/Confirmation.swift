@@ -40,7 +40,7 @@ final class Confirmation: Sendable {
             return
         }
         if global.isAssumingYes { return }
-        try checkTerminal(hint: "--yes answers beforehand; --dry-run only looks")
+        try checkTerminal(what, hint: "--yes answers beforehand; --dry-run only looks")
         ask("\(what). Go on? [y/N] ")
         let answer = try answer()?.lowercased() ?? ""
         if answer != "y" && answer != "yes" { throw declined }
@@ -56,7 +56,7 @@ final class Confirmation: Sendable {
                 .refused, "--confirm", "it is not \(name), \(Escape.shown(word, quoted: true))",
                 hint: "nothing was changed")
         }
-        try checkTerminal(hint: "--confirm \(Escape.shellWord(word)) answers beforehand; --dry-run only looks")
+        try checkTerminal(what, hint: "--confirm \(Escape.shellWord(word)) answers beforehand; --dry-run only looks")
         ask("\(what). Type \(name), \(Escape.shown(word)), to go on: ")
         if try answer() != word { throw declined }
     }
@@ -72,7 +72,7 @@ final class Confirmation: Sendable {
 
     private var declined: CommandFailure { CommandFailure(.refused, "", "not confirmed", hint: "nothing was changed") }
 
-    private func checkTerminal(hint: String) throws(CommandFailure) {
+    private func checkTerminal(_ what: String, hint: String) throws(CommandFailure) {
         let why: String? =
             if global.hasNoInput {
                 "it needs to be confirmed, and --no-input forbids to ask"
@@ -85,7 +85,7 @@ final class Confirmation: Sendable {
             } else {
                 nil
             }
-        if let why { throw CommandFailure(.refused, "", why, hint: "nothing was changed; \(hint)") }
+        if let why { throw CommandFailure(.refused, what, why, hint: "nothing was changed; \(hint)") }
     }
 
     private func ask(_ question: String) {

@@ -36,6 +36,10 @@ extension CommandFailure {
     }
 
     private init(store error: StoreError) {
+        if error.code == .cancelled {
+            self.init(CancellationError())
+            return
+        }
         let code: ExitCode =
             switch error.code {
             case .unavailable: .unavailable
@@ -48,7 +52,6 @@ extension CommandFailure {
             case .leaseHeld, .fenced: .refused
             case .conflict: .busy
             case .invalid: .usage
-            case .cancelled: .interrupted
             case .timedOut: .timedOut
             default: .failure
             }

@@ -46,7 +46,7 @@ struct KeyFile {
         }
         var keys: [String: [UInt8]] = [:]
         for (id, text) in texts {
-            guard let bytes = Self.bytes(hexadecimal: text) else {
+            guard let bytes = Hexadecimal.bytes(text) else {
                 throw CommandFailure(.data, Escape.shown(path), "key \(Escape.shown(id)) is not hexadecimal")
             }
             keys[id] = bytes
@@ -54,16 +54,5 @@ struct KeyFile {
         do { decryptor = try EgoGoDecryptor(keys: keys) } catch {
             throw CommandFailure(.data, Escape.shown(path), Escape.shown(error.description))
         }
-    }
-
-    private static func bytes(hexadecimal text: String) -> [UInt8]? {
-        let digits = text.utf8.map { Character(UnicodeScalar($0)).hexDigitValue }
-        guard digits.count.isMultiple(of: 2) else { return nil }
-        var bytes: [UInt8] = []
-        for index in stride(from: 0, to: digits.count, by: 2) {
-            guard let high = digits[index], let low = digits[index + 1] else { return nil }
-            bytes.append(UInt8(high << 4 | low))
-        }
-        return bytes
     }
 }

@@ -79,6 +79,9 @@ public struct EntityRecord: Sendable {
     /// Its durable state, where it has one.
     public var state: StoredState?
 
+    /// Its last sequence number: of its events, or the version of its durable state.
+    public var last: SequenceNumber { max(stream.last, state?.version ?? .zero) }
+
     /// Whether it keeps its latest state only.
     public var isDurableState: Bool { state != nil && stream.last == .zero }
 }

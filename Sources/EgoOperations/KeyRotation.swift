@@ -154,8 +154,8 @@ public struct KeyRotation: Sendable {
                         result: "{\"keys\":\(living)}"))
             ], under: nil)
         let count = try await keys.destroyKeys(of: id)
-        // Others have it in memory for a moment.
-        try await Task.sleep(for: KeyRing.freshness + KeyRing.freshness / 10)
+        // Others have it in memory for a moment. What is done is told, also where the caller does not wait any more.
+        await Task { try? await Task.sleep(for: KeyRing.freshness + KeyRing.freshness / 10) }.value
         return count
     }
 

@@ -92,10 +92,6 @@ extension PostgresStore {
             return try connection.execute(
                 "DELETE FROM snapshots_store WHERE persistence_id = $1 AND sequence_number <= $2",
                 [.id(id), .sequence(number)])
-        case .deleteSnapshot(let id, let number):
-            return try connection.execute(
-                "DELETE FROM snapshots_store WHERE persistence_id = $1 AND sequence_number = $2",
-                [.id(id), .sequence(number)])
         case .eraseTraces(let id):
             return try connection.execute("DELETE FROM ego_dead_letters WHERE persistence_id = $1", [.id(id)])
                 + connection.execute("DELETE FROM ego_commands WHERE persistence_id = $1", [.id(id)])

@@ -56,7 +56,6 @@ extension SQLiteStore {
     private static let deleteEvents = "DELETE FROM ego_events WHERE entity = ?1 AND sequence_number <= ?2"
     private static let raiseFloor = "UPDATE ego_entities SET floor = max(floor, ?2) WHERE id = ?1"
     private static let deleteSnapshots = "DELETE FROM ego_snapshots WHERE entity = ?1 AND sequence_number <= ?2"
-    private static let deleteSnapshot = "DELETE FROM ego_snapshots WHERE entity = ?1 AND sequence_number = ?2"
     private static let deleteDeadLetters = "DELETE FROM ego_dead_letters WHERE persistence_id = ?1"
     private static let deleteState = "DELETE FROM ego_states WHERE entity = ?1"
     private static let deleteCommands = "DELETE FROM ego_commands WHERE entity = ?1"
@@ -196,9 +195,6 @@ extension SQLiteStore {
         case .deleteSnapshots(let id, let number):
             guard let entity = try connection.entity(id) else { return 0 }
             return try connection.execute(deleteSnapshots, [.integer(entity.id), .sequence(number)])
-        case .deleteSnapshot(let id, let number):
-            guard let entity = try connection.entity(id) else { return 0 }
-            return try connection.execute(deleteSnapshot, [.integer(entity.id), .sequence(number)])
         case .eraseTraces(let id):
             var count = try connection.execute(deleteDeadLetters, [.text(id.rawValue)])
             if let entity = try connection.entity(id) {

@@ -271,10 +271,6 @@ extension InMemoryStore: OperatorStore {
             let before = state.entities[id]?.snapshots.count ?? 0
             state.entities[id]?.snapshots.removeAll { $0.sequenceNumber <= number }
             return before - (state.entities[id]?.snapshots.count ?? 0)
-        case .deleteSnapshot(let id, let number):
-            let before = state.entities[id]?.snapshots.count ?? 0
-            state.entities[id]?.snapshots.removeAll { $0.sequenceNumber == number }
-            return before - (state.entities[id]?.snapshots.count ?? 0)
         case .eraseTraces(let id):
             let before = state.deadLetters.count + (state.entities[id]?.commands.count ?? 0)
             state.deadLetters.removeAll { $0.persistenceID == id }

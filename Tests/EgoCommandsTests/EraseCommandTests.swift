@@ -108,6 +108,8 @@ struct EraseCommandTests {
             ("erase --reason x", 64, "ID"), ("erase acc-1 --rewrite sometimes --reason x", 64, "--rewrite"),
             ("erase acc-1 --apply \(folder.path("plan.json")) --reason x", 64, "--apply"),
             ("erase --from \(folder.path("none.txt")) --reason x", 66, "no such file"),
+            ("erase acc-1 --reason x --confirm acc-1 --certificate \(folder.path(""))", 66, "a folder"),
+            ("erase acc-1 --reason x --confirm acc-1 --certificate \(folder.path("none/c.json"))", 66, "no folder"),
             ("erase acc-1 --dry-run", 0, ""), ("erase verify acc-1", 2, "no tombstone"),
             ("erase verify nobody", 5, "no such entity"), ("erase verify acc-1 nobody", 3, "nobody"),
             ("erase verify", 64, "ID"), ("erase log", 0, ""),
@@ -116,6 +118,12 @@ struct EraseCommandTests {
             #expect(text.isEmpty || said.errors.contains(text), "\(line): \(said.errors)")
             #expect(folder.snapshot(of: "bank.db") == before, "\(line)")
         }
+    }
+
+    @Test("a look shows what there is, in every format", arguments: ["table", "plain", "csv", "json", "jsonl"])
+    func look(_ format: String) async throws {
+        let said = await run(on("erase acc-1 --dry-run -o \(format)"), 0)
+        for word in ["plan", "events", "snapshots"] { #expect(said.output.contains(word), "\(said.output)") }
     }
 
     @Test("a question that is answered with anything but the ID is a no, and changes nothing")
@@ -187,9 +195,9 @@ struct EraseCommandTests {
 
     // MARK: Certificates
 
-    @Test("a certificate that could not be written is written by the same command again")
+    @Test("a certificate that was not written is written by the same command again")
     func certificateAgain() async throws {
-        await run(erase + ["--certificate", folder.path("no/such/folder")], 74)
+        await run(erase)
         let file = folder.path("acc-1.json")
         await run(erase + ["--certificate", file])
         #expect(FileManager.default.fileExists(atPath: file))

@@ -183,6 +183,19 @@ struct KeyCommandTests {
         #expect(missing.errors.contains("none.db"))
     }
 
+    @Test("a rotation tells of every key that it cannot wrap, and names the first")
+    func manyFailures() async throws {
+        let fill = ["demo", "--encrypted", "--entities", "103", "--events", "206", "--seed", "7"]
+        #expect(await safe.folder.run(fill + safe.store + safe.flag).code == 0)
+        try safe.write(String(repeating: "5a", count: 32), to: "wrong.key")
+        try safe.write(String(repeating: "5b", count: 32), to: "new.key")
+        let flags = ["--master-key", safe.folder.path("wrong.key"), "--new-master-key", safe.folder.path("new.key")]
+        let data = try await safe.data("key", "rotate", flags: flags, code: 78)
+        #expect((data["failed"] as? [Any])?.count == 100 && data["failures"] as? Int == 103)
+        let said = await safe.run("key", "rotate", flags: flags, code: 78).errors
+        #expect(said.contains("3 more: the old master key does not unwrap them"))
+    }
+
     @Test("the key file of eGo for Go is read, and only read")
     func goKeys() async throws {
         await safe.demo()

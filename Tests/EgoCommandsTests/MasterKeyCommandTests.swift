@@ -163,7 +163,7 @@ struct MasterKeyCommandTests {
         try write(String(repeating: "77", count: 32), to: "third.key")
         let failed = await folder.run(
             ["key", "rotate", "--new-master-key", folder.path("third.key")] + store + flag)
-        #expect(failed.code == 3 && failed.errors.contains("does not unwrap"), "\(failed.errors)")
+        #expect(failed.code == 78 && failed.errors.contains("does not unwrap"), "\(failed.errors)")
         #expect(await folder.run(["replay", "acc-1"] + store + new).code == 0)
     }
 

@@ -38,7 +38,7 @@ struct OperateTests {
         for answer in ["n\r", "\r", "no\r", "yes please\r", "\u{4}"] {
             let terminal = try Terminal("$EGO snapshot delete acc-1", in: folder.url)
             #expect(terminal.wait(for: "Go on? [y/N] "), "\(terminal.text)")
-            #expect(terminal.text.contains("1 snapshots will be deleted"))
+            #expect(terminal.text.contains("1 snapshot will be deleted"))
             terminal.send(answer)
             #expect(terminal.finish() == 4)
             #expect(terminal.text.contains("not confirmed"))
@@ -107,6 +107,17 @@ struct OperateTests {
     }
 
     // MARK: Contexts
+
+    @Test("keys of files that have no flag are listed with their values")
+    func keysWithoutFlag() async throws {
+        let folder = try Workplace()
+        let file = folder.path("ego.toml")
+        try "encrypt = \"account\"\nmaster_key_command = \"cat master.key\"\n".write(
+            toFile: file, atomically: true, encoding: .utf8)
+        let listed = await folder.run(["config", "--config", file, "-o", "csv"]).output
+        #expect(listed.contains("encrypt,account,\(file):1"), "\(listed)")
+        #expect(listed.contains("master_key_command,cat master.key,\(file):2"), "\(listed)")
+    }
 
     @Test("a protected context asks for its name before anything is changed")
     func protected() throws {

@@ -46,6 +46,23 @@ struct RetainCommandTests {
         }
     }
 
+    @Test("without a confirmed removal, inline states stay where they are, byte for byte")
+    func unconfirmedDrop() async throws {
+        let store = ["--store", "sqlite:\(folder.path("legacy.db"))"]
+        let made = await folder.run(["demo", "--legacy", "--entities", "3", "--events", "60", "--seed", "7"] + store)
+        #expect(made.code == 0, "\(made.errors)")
+        func refuse(_ more: [String]) async {
+            let before = folder.snapshot(of: "legacy.db")
+            let result = await folder.run(["migrate", "--drop-inline-state"] + more + store)
+            #expect(result.code == 4, "\(more): \(result.errors)")
+            #expect(folder.snapshot(of: "legacy.db") == before, "\(more)")
+        }
+        for more in [[], ["--no-input"], ["-o", "json"], ["--yes", "--read-only"]] { await refuse(more) }
+        // Nor is a migrated store's inline state removed without a word.
+        #expect(await folder.run(["migrate"] + store).code == 0)
+        for more in [[], ["--no-input"], ["-o", "jsonl"]] { await refuse(more) }
+    }
+
     @Test("tell bad input by its exit code")
     func badInput() async throws {
         let store = try await bank()
@@ -62,6 +79,9 @@ struct RetainCommandTests {
                 ["retain", "--keep-events", "5", "--archive", folder.path("bank.db"), "--reason", "r", "--yes"], 64,
                 "--archive"
             ),
+            (["retain", "--keep-events", "5", "--archive", folder.path(""), "--reason", "r", "--yes"], 66, "folder"),
+            (["retain", "--keep-events", "5", "--kind", "acount", "--dry-run"], 64, "did you mean account?"),
+            (["retain", "--closed-by", "AccountDebitd", "--dry-run"], 64, "did you mean AccountDebited?"),
             (["migrate", "extra"], 64, "extra"),
         ]
         for (line, code, words) in cases {

@@ -9,7 +9,7 @@ struct MasterKeyTests {
     private let bytes = (0..<32).map { UInt8($0 * 7 + 3) }
     private let id = PersistenceID(stored: "acc-1")
 
-    private var hex: String { bytes.map { String(format: "%02x", $0) }.joined() }
+    private var hex: String { Hexadecimal.text(bytes) }
     private var base64: String { Data(bytes).base64EncodedString() }
 
     @Test("is 64 hexadecimal digits, base64 or 32 bytes, with white space around a text")

@@ -1,4 +1,5 @@
 import ChildProcess
+import Ego
 import EgoCore
 import EgoOperations
 import EgoTestKit
@@ -37,6 +38,22 @@ struct JobTests {
         // Work that is done is not gone on with.
         let third = try await begin()
         #expect(!third.isResumed && third.id != first.id)
+    }
+
+    @Test(
+        "are interrupted, not failed, however the end of the task is told",
+        arguments: [
+            CancellationError(), StoreError(.cancelled, "cancelled"),
+            EgoError(.storage, "cancelled", cause: StoreError(.cancelled, "cancelled")),
+        ] as [any Error])
+    func interrupted(_ error: any Error) async throws {
+        let stopped = await #expect(throws: JobInterrupted.self) {
+            try await JobRun<Int>.run(
+                specification, on: store, by: operatorForTests, time: time, from: { 0 }
+            ) { _ in throw error }
+        }
+        #expect(stopped?.command == "ego count")
+        #expect(try await store.jobs().map(\.state) == [.interrupted])
     }
 
     @Test("refuse a second operator, naming the first and since when")

@@ -211,6 +211,18 @@ struct KeyRotationTests {
         #expect(try await data.jobs().map(\.state) == [.done])
     }
 
+    @Test("aside, keys that were destroyed are told of, even to a caller who was interrupted")
+    func interruptedDestruction() async throws {
+        let (data, keys) = try await vault(3)
+        let rotation = rotation(data, keys)
+        let task = Task {
+            withUnsafeCurrentTask { $0?.cancel() }
+            return try await rotation.destroy(PersistenceID(stored: "e-1"), isDryRun: false)
+        }
+        #expect(try await task.value == 1)
+        #expect(try await keys.keys(of: PersistenceID(stored: "e-1")).isEmpty)
+    }
+
     @Test("that is stopped says how to go on, and does")
     func stopped() async throws {
         let (data, keys) = try await vault(1_100)

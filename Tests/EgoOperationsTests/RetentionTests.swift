@@ -5,7 +5,45 @@ import EgoOperations
 import EgoTestKit
 import Foundation
 import SwiftProtobuf
+import Synchronization
 import Testing
+
+/// Runs something once, before the first commit that deletes.
+private final class DisturbedStore: ForwardingStore {
+    let base: any Store
+    private let disturbance: @Sendable (any Store) async throws(StoreError) -> Void
+    private let isDone = Mutex(false)
+
+    init(_ base: any Store, _ disturbance: @escaping @Sendable (any Store) async throws(StoreError) -> Void) {
+        (self.base, self.disturbance) = (base, disturbance)
+    }
+
+    private func isFirst() -> Bool {
+        isDone.withLock { isDone in
+            defer { isDone = true }
+            return !isDone
+        }
+    }
+
+    func forward<Value: Sendable>(
+        _ call: StoreCall, _ body: () async throws(StoreError) -> Value
+    ) async throws(StoreError) -> Value { try await body() }
+
+    func commit(
+        _ changes: [OperatorChange], under lease: Lease?, with work: ReadModelWork?
+    ) async throws(StoreError) -> [Int] {
+        let deletes = changes.contains { change in
+            switch change {
+            case .retireEvents, .retireSnapshots: true
+            default: false
+            }
+        }
+        if deletes, isFirst() {
+            try await disturbance(base)
+        }
+        return try await base.commit(changes, under: lease, with: work)
+    }
+}
 
 @Suite("Retention deletes what nothing needs")
 struct RetentionTests {
@@ -145,6 +183,53 @@ struct RetentionTests {
         #expect(try await holds.release(try PersistenceID("b")))
         let projection = try await run(RetentionPolicy(keepEvents: 1))
         #expect(projection.events == 0 && projection.guards.map(\.guard) == [.projection])
+    }
+
+    @Test("and counts and names what a hold keeps that was placed meanwhile", arguments: [false, true])
+    func heldMeanwhile(hasArchive: Bool) async throws {
+        for name in ["a", "b", "c"] { try await account(name, events: 1_200, snapshots: [20, 1_200]) }
+        let policy = RetentionPolicy(keepEvents: 10, keepSnapshots: 1)
+        let wanted = try await retention().plan([policy]).summary
+        #expect((wanted.entities, wanted.events, wanted.snapshots) == (3, 3_570, 3))
+        let now = time.now()
+        let disturbed = DisturbedStore(store) { store throws(StoreError) in
+            let held = LegalHold(persistenceID: PersistenceID(stored: "b"), reason: "a trial", placedAt: now)
+            _ = try await store.commit([.placeHold(held)], under: nil, with: nil)
+        }
+        let folder = try Folder()
+        let work = JournalRetention(store: disturbed, domain: .bank, by: operatorForTests, time: time)
+        let done = try await work.run(
+            [policy], archive: hasArchive ? folder.path("old.jsonl") : nil, as: nil, command: "retain")
+        #expect((done.entities, done.events, done.snapshots) == (2, 2_380, 2))
+        #expect(done.bytes == 2 * (wanted.bytes / 3))
+        #expect(done.guards.map(\.guard) == [.legalHold])
+        #expect(done.guards.first?.samples == ["b: it is under a legal hold"])
+        for name in ["a", "b", "c"] { #expect(try await floor(name) == (name == "b" ? 0 : 1_190)) }
+        #expect(try await store.snapshots(of: try PersistenceID("b"), from: 0, limit: .standard).count == 2)
+    }
+
+    @Test("and counts and names what a projection keeps that was reset meanwhile", arguments: [false, true])
+    func resetMeanwhile(hasArchive: Bool) async throws {
+        try await account("a", events: 50, snapshots: [50])
+        let shard = try await store.entities(EntityQuery(prefix: "a"))[0].shard
+        let now = time.now()
+        let disturbed = DisturbedStore(store) { store throws(StoreError) in
+            let offset = CommittedOffset(shard: shard, offset: Offset(position: Position(12)), committedAt: now)
+            _ = try await store.commit(
+                [
+                    .saveProjection(ProjectionRecord(name: "slow")),
+                    .advance(ProjectionAdvance(projection: "slow", version: 1, offsets: [offset])),
+                ], under: nil, with: nil)
+        }
+        let folder = try Folder()
+        let work = JournalRetention(store: disturbed, domain: .bank, by: operatorForTests, time: time)
+        let done = try await work.run(
+            [RetentionPolicy(keepEvents: 10)], archive: hasArchive ? folder.path("old.jsonl") : nil, as: nil,
+            command: "retain")
+        #expect((done.entities, done.events) == (1, 12))
+        #expect(done.guards.map(\.guard) == [.projection])
+        #expect(done.guards.first?.samples == ["a: somebody has not passed event 13"])
+        #expect(try await floor("a") == 12)
     }
 
     @Test("all events of closed entities, and only of those")

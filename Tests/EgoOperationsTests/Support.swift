@@ -60,33 +60,3 @@ func exercise(_ arguments: [String]) throws -> (code: Int32, output: String) {
         process.terminationReason == .uncaughtSignal ? -process.terminationStatus : process.terminationStatus
     return (code, String(decoding: data, as: UTF8.self))
 }
-
-/// Everything that a store holds, but positions and the traces of operators.
-struct StoreContent: Equatable {
-    var events: [PersistedEvent] = []
-    var entities: [EntitySummary] = []
-    var snapshots: [StoredSnapshot] = []
-    var states: [StoredState] = []
-    var commands: [CommandRecord] = []
-
-    init(of store: any Store) async throws {
-        var offset = Offset.start
-        while true {
-            let page = try await store.journal(after: offset, shard: nil, limit: PageLimit(rows: 1_000))
-            events += page.events
-            offset = page.next
-            if page.reachedHead { break }
-        }
-        entities = try await store.entities(EntityQuery(limit: 10_000))
-        for entity in entities {
-            let id = entity.persistenceID
-            snapshots += try await store.snapshots(of: id, from: 0, limit: .standard)
-            if let state = try await store.state(of: id) { states.append(state) }
-        }
-        for event in events {
-            guard let commandID = event.metadata.commandID else { continue }
-            if let record = try await store.command(commandID, of: event.persistenceID) { commands.append(record) }
-        }
-        for index in events.indices { events[index].offset = .start }
-    }
-}

@@ -4,6 +4,7 @@ import EgoCore
 import EgoOperations
 import EgoSQLite
 import EgoTestKit
+import ExerciserSupport
 import Foundation
 import Synchronization
 import Testing

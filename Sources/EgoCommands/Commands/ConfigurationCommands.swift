@@ -31,9 +31,12 @@ extension Command where Context == CommandContext {
             var records = names.map { flag in
                 setting(flag.long, flag.summary, Configuration.variable(of: flag.long), context)
             }
-            records.append(
+            records += [
                 setting(
-                    ConfigurationFile.protected, "ask for the context's name before anything is changed", nil, context))
+                    ConfigurationFile.protected, "ask for the context's name before anything is changed", nil, context),
+                setting(ConfigurationFile.encrypt, "which entities are encrypted", nil, context),
+                setting(ConfigurationFile.masterKeyCommand, "the command that prints the master key", nil, context),
+            ]
             let files = context.configuration.files.map { OutputValue.text($0.path) }
             return CommandOutput(
                 fields: [.init("files", .array(files))],
@@ -54,7 +57,9 @@ extension Command where Context == CommandContext {
         let origin =
             context.givenFlags.contains(name) ? "flag" : context.configuration.origins[name]?.description ?? "default"
         return .object([
-            .init("name", .text(name)), .init("value", .optional(context.global.text(of: name))),
+            // What has no flag has its name in files.
+            .init("name", .text(variable == nil ? name.replacing("-", with: "_") : name)),
+            .init("value", .optional(context.global.text(of: name))),
             .init("origin", .text(origin)), .init("environment", .optional(variable)), .init("summary", .text(summary)),
         ])
     }

@@ -170,7 +170,7 @@ extension Command where Context == CommandContext {
         ) { options, context in
             if !context.global.isDryRun { try context.requireReason("discard") }
             return try await each(options, context, needsProjection: false) { store, letters, _ in
-                try context.confirmation.confirm("\(letters.count) dead letters will be deleted")
+                try context.confirmation.confirm("\(letters.count, "dead letter", "dead letters") will be deleted")
                 try await Self.letters(store, context).discard(letters)
                 return Dictionary(uniqueKeysWithValues: letters.map { ($0.offset, "discarded") })
             }
@@ -228,7 +228,7 @@ extension Command where Context == CommandContext {
                         ? []
                         : [
                             Diagnostic(
-                                .error, code: "failed", "\(failed) of \(total) events failed again",
+                                .error, code: "failed", "\(failed) of \(total, "event", "events") failed again",
                                 hint: "mend the handler, and retry them")
                         ])
             }

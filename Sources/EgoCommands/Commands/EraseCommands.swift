@@ -167,7 +167,7 @@ extension Command where Context == CommandContext {
         var ids: [PersistenceID] = []
         for id in given {
             do {
-                try await erasure.check(id)
+                _ = try await erasure.known(id)
                 ids.append(id)
             } catch {
                 try failures.add(id.rawValue, error)
@@ -183,7 +183,7 @@ extension Command where Context == CommandContext {
         }
         let open = plan.counts["entities"] ?? 0
         let isUnfinished = try await erasure.isUnfinished(ids)
-        if let file = options.certificate { try context.checkNotStore(file, flag: "certificate") }
+        if let file = options.certificate { try check(file, context) }
         if open == 0, !isUnfinished {
             if let file = options.certificate, !earlier.isEmpty { try write(earlier, to: file, context) }
             return try output(earlier, new: 0, plan, failures, isDryRun: false)
@@ -195,7 +195,7 @@ extension Command where Context == CommandContext {
                 "\(Escape.shown(id)) will be erased, and nobody can bring it back", byTyping: id, as: "its ID")
         } else {
             try context.confirmation.confirm(
-                "\(open) entities will be erased, and nobody can bring them back", byTyping: "\(open)",
+                "\(open, "entity", "entities") will be erased, and nobody can bring that back", byTyping: "\(open)",
                 as: "how many there are")
         }
         let progress = context.progress("erase")
@@ -205,6 +205,19 @@ extension Command where Context == CommandContext {
         }
         if let file = options.certificate { try write(earlier + new, to: file, context) }
         return try output(earlier + new, new: new.count, plan, failures, isDryRun: false)
+    }
+
+    /// Fails when no certificate can be written there, before anything is erased.
+    private static func check(_ path: String, _ context: CommandContext) throws {
+        try context.checkNotStore(path, flag: "certificate")
+        if isFolder(path) { throw CommandFailure(.noInput, Escape.shown(path), "a folder is no certificate") }
+        let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
+        let place = FileManager.default.fileExists(atPath: path) ? path : folder
+        if FileManager.default.isWritableFile(atPath: place) { return }
+        let isThere = FileManager.default.fileExists(atPath: folder)
+        throw CommandFailure(
+            isThere ? .noPermission : .noInput, Escape.shown(path),
+            isThere ? "it cannot be written" : "there is no folder \(Escape.shown(folder))", hint: "nothing was erased")
     }
 
     private static func write(
@@ -276,7 +289,8 @@ extension Command where Context == CommandContext {
         if isDryRun { fields.insert(.init("plan", PlanFile.value(plan)), at: 0) }
         let (final, all) = (completion, fields)
         return CommandOutput(
-            fields: all, records: RecordList("certificates", columns: columns, certificates.map(record))
+            fields: all, records: RecordList("certificates", columns: columns, certificates.map(record)),
+            showsFields: isDryRun
         ) { final }
     }
 

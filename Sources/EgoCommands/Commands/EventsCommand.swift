@@ -231,7 +231,7 @@ private actor EventsRun {
 
     func finish() async throws -> CommandOutput.Completion {
         await store.close()
-        if shown == 0, let type = query.type { try Self.checkType(type, context.domain) }
+        if shown == 0, let type = query.type { try checkEventType(type, context.domain, flag: "type") }
         var diagnostics: [Diagnostic] = []
         if let since = query.since { diagnostics.append(Self.note("since", since)) }
         if let until = query.until { diagnostics.append(Self.note("until", until)) }
@@ -262,15 +262,6 @@ private actor EventsRun {
         Diagnostic(.note, code: "time", "\(name) \(TimeStyle.rfc3339Brief.text(time.unixNanoseconds))")
     }
 
-    /// Nothing was found: a type that the domain knows has no events yet, any other one is more likely misspelled.
-    private static func checkType(_ type: String, _ domain: Domain) throws(UsageError) {
-        let known = domain.kinds.flatMap(\.eventTypes).flatMap { [$0.name, $0.shortName] }
-        if known.isEmpty || known.contains(type) { return }
-        throw UsageError(
-            "no event is of type \(Escape.shown(type, quoted: true)), nor does the domain know it", subject: "--type",
-            hint: Suggestion.hint(for: type, among: known))
-    }
-
     private static func record(_ event: PersistedEvent, _ type: OutputValue, _ payload: OutputValue) -> OutputValue {
         let fields: [OutputValue.Field] = [
             .init("id", .text(event.persistenceID.rawValue)), .init("sequence_number", .number(event.sequenceNumber)),
@@ -280,4 +271,13 @@ private actor EventsRun {
         ]
         return .object(fields)
     }
+}
+
+/// Nothing was found: a type that the domain knows has no events yet, any other one is more likely misspelled.
+func checkEventType(_ type: String, _ domain: Domain, flag: String) throws(UsageError) {
+    let known = domain.kinds.flatMap(\.eventTypes).flatMap { [$0.name, $0.shortName] }
+    if known.isEmpty || known.contains(type) { return }
+    throw UsageError(
+        "no event is of type \(Escape.shown(type, quoted: true)), nor does the domain know it", subject: "--\(flag)",
+        hint: Suggestion.hint(for: type, among: known))
 }

@@ -134,19 +134,31 @@ extension Command where Context == CommandContext {
                 fields: [
                     .init("rotated", .number(summary.rotated)), .init("kept", .number(summary.kept)),
                     .init("failed", .array(summary.failed.map(OutputValue.text))),
+                    .init("failures", .number(summary.failures)),
                     .init("from", .text(old.fingerprint)), .init("to", .text(new.fingerprint)),
                     .init("dry_run", .bool(isDryRun)),
                 ]
             ) {
                 CommandOutput.Completion(
-                    changed: summary.rotated > 0 && !isDryRun, exitCode: summary.failures > 0 ? .partial : .ok,
-                    diagnostics: summary.failed.map {
-                        Diagnostic(
-                            .error, code: "not_unwrapped", "\($0): the old master key does not unwrap it",
-                            hint: "ego key list shows which master key does")
-                    })
+                    changed: summary.rotated > 0 && !isDryRun, exitCode: exitCode(of: summary),
+                    diagnostics: diagnostics(of: summary))
             }
         }
+    }
+
+    /// A master key that unwraps none of the keys is the wrong one.
+    private static func exitCode(of summary: KeyRotation.Summary) -> ExitCode {
+        if summary.failures == 0 { return .ok }
+        return summary.rotated + summary.kept == 0 ? .config : .partial
+    }
+
+    private static func diagnostics(of summary: KeyRotation.Summary) -> [Diagnostic] {
+        var lines = summary.failed.map { "\($0): the old master key does not unwrap it" }
+        let more = summary.failures - summary.failed.count
+        if more > 0 { lines.append("\(more) more: the old master key does not unwrap them") }
+        var diagnostics = lines.map { Diagnostic(.error, code: "not_unwrapped", $0) }
+        if let last = diagnostics.indices.last { diagnostics[last].hint = "ego key list shows which master key does" }
+        return diagnostics
     }
 
     private static var keyDestroy: Command {
@@ -172,7 +184,7 @@ extension Command where Context == CommandContext {
                 let living = try await rotation.destroy(id, isDryRun: true)
                 if isDryRun || living == 0 { return living }
                 try context.confirmation.confirm(
-                    "\(living) keys of \(Escape.shown(id.rawValue)) will be destroyed: what they encrypt is lost",
+                    "\(living, "key", "keys") of \(Escape.shown(id.rawValue)) will be destroyed: what they encrypt is lost",
                     byTyping: id.rawValue, as: "its ID")
                 return try await rotation.destroy(id, isDryRun: false)
             }

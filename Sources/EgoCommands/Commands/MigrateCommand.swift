@@ -83,7 +83,7 @@ extension Command where Context == CommandContext {
         }
         if settings.drops {
             try context.confirmation.confirm(
-                "The inline states of \(before.entities - before.withoutInlineState) entities will be removed, once they are verified"
+                "The inline states of \(before.entities - before.withoutInlineState, "entity", "entities") will be removed, once they are verified"
             )
         }
         let summary = try await migration.run(settings, command: context.commandLine()) { done in
@@ -117,7 +117,7 @@ extension Command where Context == CommandContext {
             if summary.written > 0 {
                 diagnostics.append(
                     Diagnostic(
-                        .warning, code: "pending", "\(summary.written) entities are left to migrate",
+                        .warning, code: "pending", "\(summary.written, "entity is", "entities are") left to migrate",
                         hint: "ego migrate does it"))
             }
         }

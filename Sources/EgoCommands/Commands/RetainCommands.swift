@@ -73,7 +73,10 @@ extension Command where Context == CommandContext {
             if !isOnlyLook { try context.requireReason("repeat it") }
             var resolved: [String: String] = [:]
             let (policies, plan) = try policies(options, context, &resolved)
-            if let archive = options.archive { try context.checkNotStore(archive, flag: "archive") }
+            if let archive = options.archive {
+                try context.checkNotStore(archive, flag: "archive")
+                if isFolder(archive) { throw CommandFailure(.noInput, Escape.shown(archive), "a folder is no archive") }
+            }
             let command = context.commandLine(resolved: resolved)
             return try await context.withStore(readOnly: isOnlyLook) { store in
                 try await retain(policies, plan, options, command, store, context)
@@ -184,6 +187,7 @@ extension Command where Context == CommandContext {
         let (plan, summary) = try await retention.plan(policies) { done in
             progress.report(done: done, total: nil, unit: "entities")
         }
+        if summary.events + summary.snapshots == 0 { try await checkNames(options, store, context) }
         if let confirmed { try confirmed.check(against: plan) }
         if let file = options.planFile { try PlanFile.write(plan, to: file, context) }
         if context.global.isDryRun || options.planFile != nil { return output(summary, plan) }
@@ -191,7 +195,7 @@ extension Command where Context == CommandContext {
         if summary.events + summary.snapshots == 0, !isUnfinished { return output(summary, nil) }
         if summary.events + summary.snapshots > 0 {
             try context.confirmation.confirm(
-                "\(summary.events) events and \(summary.snapshots) snapshots of \(summary.entities) entities will be deleted"
+                "\(summary.events, "event", "events") and \(summary.snapshots, "snapshot", "snapshots") of \(summary.entities, "entity", "entities") will be deleted"
             )
         }
         if let archive = options.archive, !isUnfinished, FileManager.default.fileExists(atPath: archive) {
@@ -203,6 +207,17 @@ extension Command where Context == CommandContext {
             progress.report(done: count, total: max(count, summary.events), unit: "events")
         }
         return output(done, nil)
+    }
+
+    /// Nothing was found: a kind or a type that nobody knows is more likely misspelled.
+    private static func checkNames(
+        _ options: RetainOptions, _ store: any Store, _ context: CommandContext
+    ) async throws {
+        for type in options.closedBy { try checkEventType(type, context.domain, flag: "closed-by") }
+        guard let kind = options.kind, !context.domain.kinds.isEmpty else { return }
+        if try await store.entities(EntityQuery(kind: kind, limit: 1)).isEmpty {
+            _ = try context.domain.kind(named: kind)
+        }
     }
 
     private static func output(_ summary: JournalRetention.Summary, _ plan: Plan?) -> CommandOutput {
@@ -232,7 +247,7 @@ extension Command where Context == CommandContext {
                 diagnostics: summary.guards.map { held in
                     Diagnostic(
                         .note, code: held.guard.rawValue,
-                        "\(held.entities) entities are held back: \(Escape.shown(held.samples.first ?? ""))"
+                        "\(held.entities, "entity is", "entities are") held back: \(Escape.shown(held.samples.first ?? ""))"
                             + (held.entities > 1 ? ", and others" : ""), hint: hint(for: held.guard))
                 })
         }
@@ -278,7 +293,8 @@ extension Command where Context == CommandContext {
         ) { options, context in
             if !context.global.isDryRun {
                 try context.requireReason("repeat it")
-                try context.confirmation.confirm("Retention and erasure may delete \(options.ids.count) entities then")
+                try context.confirmation.confirm(
+                    "Retention and erasure may delete \(options.ids.count, "entity", "entities") then")
             }
             return try await changeHolds(options.ids, context) { holds, id in try await holds.release(id) }
         }

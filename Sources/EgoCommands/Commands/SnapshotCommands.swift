@@ -270,7 +270,7 @@ extension Command where Context == CommandContext {
                 if isOnlyLook { return output(planned.plan, deleted: 0, isDryRun: true) }
                 let count = planned.plan.counts["snapshots"] ?? 0
                 if count > 0 {
-                    try context.confirmation.confirm("\(count) snapshots will be deleted")
+                    try context.confirmation.confirm("\(count, "snapshot", "snapshots") will be deleted")
                 }
                 if count == 0, try await !snapshots.isUnfinished(deletion.selection) {
                     return output(planned.plan, deleted: 0, isDryRun: false)

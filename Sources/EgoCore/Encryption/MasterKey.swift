@@ -24,7 +24,7 @@ public struct MasterKey: Sendable {
         guard bytes.count == Self.keyLength else { throw InvalidKey(id: "master") }
         key = SymmetricKey(data: bytes)
         let digest = SHA256.hash(data: Array("ego master key".utf8) + bytes)
-        fingerprint = Self.hexadecimal(digest.prefix(8))
+        fingerprint = Hexadecimal.text(digest.prefix(8))
     }
 
     /// A master key as a file or a command gives it: 64 hexadecimal digits, base64, or its 32 bytes; white space around a
@@ -40,7 +40,7 @@ public struct MasterKey: Sendable {
         let text = String(decoding: content, as: UTF8.self).trimmingPrefix(while: \.isWhitespace)
         let end = text.lastIndex { !$0.isWhitespace }.map { text.index(after: $0) } ?? text.startIndex
         let trimmed = String(text[..<end])
-        if let bytes = Self.bytes(hexadecimal: trimmed), bytes.count == Self.keyLength {
+        if let bytes = Hexadecimal.bytes(trimmed), bytes.count == Self.keyLength {
             try self.init(bytes: bytes)
         } else if let data = Data(base64Encoded: trimmed), data.count == Self.keyLength {
             try self.init(bytes: Array(data))
@@ -61,7 +61,7 @@ public struct MasterKey: Sendable {
         let bytes = key.withUnsafeBytes { Array($0) }
         let sealed = try AES.GCM.seal(bytes, using: self.key, authenticating: Self.binding(id, entity))
         guard let combined = sealed.combined else { throw InvalidKey(id: id) }
-        return [Self.version] + (Self.bytes(hexadecimal: fingerprint) ?? []) + combined
+        return [Self.version] + (Hexadecimal.bytes(fingerprint) ?? []) + combined
     }
 
     /// The entity's key; nil when it was wrapped by another master key, or altered.
@@ -85,7 +85,7 @@ public struct MasterKey: Sendable {
     /// The master key that a key is wrapped by; nil for what is no wrapped key of Ego.
     public static func fingerprint(of stored: StoredKey) -> String? {
         guard stored.wrapped.count > headerLength, stored.wrapped[0] == version else { return nil }
-        return hexadecimal(stored.wrapped[1..<headerLength])
+        return Hexadecimal.text(stored.wrapped[1..<headerLength])
     }
 
     private static func binding(_ id: String, _ entity: PersistenceID) -> [UInt8] {
@@ -93,16 +93,6 @@ public struct MasterKey: Sendable {
         writer.string(id, field: 1)
         writer.string(entity.rawValue, field: 2)
         return writer.bytes
-    }
-
-    private static func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
-        bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-    }
-
-    private static func bytes(hexadecimal text: String) -> [UInt8]? {
-        let digits = text.utf8.compactMap { Character(UnicodeScalar($0)).hexDigitValue }
-        guard digits.count == text.utf8.count, digits.count.isMultiple(of: 2) else { return nil }
-        return stride(from: 0, to: digits.count, by: 2).map { UInt8(digits[$0] * 16 + digits[$0 + 1]) }
     }
 }
 

@@ -73,9 +73,6 @@ public struct AuditRecord: Sendable, Hashable {
         writer.string(entry.arguments, field: 6)
         writer.string(entry.reason, field: 7)
         writer.string(entry.result, field: 8)
-        return SHA256.hash(data: writer.bytes).map { byte in
-            let text = String(byte, radix: 16)
-            return text.count == 1 ? "0" + text : text
-        }.joined()
+        return Hexadecimal.text(SHA256.hash(data: writer.bytes))
     }
 }

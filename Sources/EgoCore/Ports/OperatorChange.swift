@@ -32,8 +32,6 @@ public enum OperatorChange: Sendable {
     case eraseTraces(of: PersistenceID)
     /// Removes eGo v3's inline state from the entity's events up to and including a number.
     case dropInlineState(of: PersistenceID, from: SequenceNumber, through: SequenceNumber)
-    /// Deletes the snapshot at a number.
-    case deleteSnapshot(of: PersistenceID, at: SequenceNumber)
     /// Deletes the entity's durable state.
     case deleteState(of: PersistenceID)
     /// Marks an entity as erased: no append, snapshot or state of it is accepted any more, and its remembered command

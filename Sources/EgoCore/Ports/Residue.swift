@@ -77,9 +77,6 @@ public struct PayloadSample: Sendable, Hashable, Codable {
         self.hashes = []
     }
 
-    /// Whether nothing can be recognised.
-    public var isEmpty: Bool { hashes.isEmpty }
-
     /// A sample of which nothing is known any more.
     public static var lost: PayloadSample {
         var sample = PayloadSample()

@@ -57,12 +57,12 @@ extension EntityErasure {
     ///
     /// - Throws: ``OperationError/Code/notFound`` for an ID that never existed.
     public func verify(_ id: PersistenceID) async throws -> Proof {
-        let known = try await known(id)
+        let isErased = try await known(id).stream.isErased
         var problems: [String] = []
         let certificate = try await certificates().last { $0.certificate.id == id.rawValue }
-        if !known.isErased { problems.append("it was not erased: there is no tombstone") }
+        if !isErased { problems.append("it was not erased: there is no tombstone") }
         if let certificate, !certificate.isIntact { problems.append("its certificate was changed") }
-        if certificate == nil, known.isErased {
+        if certificate == nil, isErased {
             problems.append("it has no certificate: the erasure was not finished; repeat ego erase")
         }
         let left = try await remains(of: id)
@@ -71,7 +71,7 @@ extension EntityErasure {
             problems.append("something of it is still there: \(left)")
         }
         var scanned = 0
-        if known.isErased, !keepsEvents {
+        if isErased, !keepsEvents {
             let report = try await store.residue(
                 ResidueSearch(ids: [id], rewrite: .never, includesLog: certificate == nil))
             scanned = report.scannedBytes

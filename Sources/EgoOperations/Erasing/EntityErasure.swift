@@ -66,7 +66,7 @@ public struct EntityErasure: Sendable {
         for id in ids {
             try Task.checkCancellation()
             let known = try await known(id)
-            if known.isErased, certified.contains(id.rawValue) { continue }
+            if known.stream.isErased, certified.contains(id.rawValue) { continue }
             if holds.contains(id) {
                 plan.guards.append(
                     .init("legal_hold", id: id.rawValue, detail: "it is under a legal hold"))
@@ -79,9 +79,9 @@ public struct EntityErasure: Sendable {
             }
             let snapshots = try await snapshotCount(id)
             plan.counts["entities", default: 0] += 1
-            plan.counts["events", default: 0] += known.events
+            plan.counts["events", default: 0] += try await eventCount(id)
             plan.counts["snapshots", default: 0] += snapshots
-            plan.counts["durable_states", default: 0] += known.hasState ? 1 : 0
+            plan.counts["durable_states", default: 0] += known.state == nil ? 0 : 1
             for keys in keyStores { plan.counts["keys", default: 0] += try await keys.keys(of: id).count }
             if plan.samples.count < Plan.sampleCount { plan.samples.append(id.rawValue) }
             digest.add(id.rawValue, "\(known.last)", "\(snapshots)")
@@ -90,31 +90,16 @@ public struct EntityErasure: Sendable {
         return plan
     }
 
-    /// Checks that there is such an entity, or was.
+    /// What the store knows of an entity, erased ones too.
     ///
-    /// - Throws: ``OperationError/Code/notFound``.
-    public func check(_ id: PersistenceID) async throws { _ = try await known(id) }
-
-    struct Known {
-        var last: SequenceNumber
-        var events: Int
-        var hasState: Bool
-        var isErased: Bool
+    /// - Throws: ``OperationError/Code/notFound`` when it knows nothing.
+    public func known(_ id: PersistenceID) async throws -> EntityRecord {
+        try await EntityResolver(store: store, domain: domain).existing(id)
     }
 
-    func known(_ id: PersistenceID) async throws -> Known {
-        let stream = try await store.stream(of: id)
-        let state = try await store.state(of: id)
-        let hasSnapshot = try await store.latestSnapshot(of: id, through: .max) != nil
+    private func eventCount(_ id: PersistenceID) async throws -> Int {
         let summary = try await store.entities(EntityQuery(prefix: id.rawValue, limit: 1)).first
-        let own = summary?.persistenceID == id ? summary : nil
-        let isThere = stream.map { $0.last > .zero || $0.floor > .zero || $0.isErased } ?? false
-        guard isThere || state != nil || hasSnapshot else {
-            throw OperationError(.notFound, "there is no such entity", persistenceID: id)
-        }
-        return Known(
-            last: max(stream?.last ?? .zero, state?.version ?? .zero), events: own?.eventCount ?? 0,
-            hasState: state != nil, isErased: stream?.isErased ?? false)
+        return summary?.persistenceID == id ? summary?.eventCount ?? 0 : 0
     }
 
     func snapshotCount(_ id: PersistenceID) async throws -> Int {

@@ -1,3 +1,4 @@
+import Ego
 public import EgoCore
 
 #if canImport(FoundationEssentials)
@@ -151,7 +152,9 @@ public actor JobRun<Checkpoint: Codable & Sendable> {
     public func stop(after error: any Error) async -> any Error {
         if isOver { return error }
         isOver = true
-        let isInterrupted = error is CancellationError || (error as? StoreError)?.code == .cancelled
+        // A fold of events reports what its store said.
+        let cause = (error as? EgoError)?.cause ?? error
+        let isInterrupted = cause is CancellationError || (cause as? StoreError)?.code == .cancelled
         let (store, lease, id, now) = (store, lease, id, time.now())
         let state = isInterrupted ? Job.State.interrupted : .failed
         let record = entry(result: "{\"outcome\":\"\(state.rawValue)\"}")

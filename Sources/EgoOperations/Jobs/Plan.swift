@@ -1,4 +1,5 @@
 import Crypto
+import EgoCore
 
 #if canImport(FoundationEssentials)
     public import FoundationEssentials
@@ -98,13 +99,4 @@ struct PlanDigest {
     }
 
     func finalized() -> String { Hexadecimal.text(hash.finalize()) }
-}
-
-enum Hexadecimal {
-    static func text(_ bytes: some Sequence<UInt8>) -> String {
-        bytes.map { byte in
-            let text = String(byte, radix: 16)
-            return text.count == 1 ? "0" + text : text
-        }.joined()
-    }
 }

@@ -52,7 +52,7 @@ public struct JournalRetention: Sendable {
             for (held, detail) in decision.guards { hold(held, id, detail) }
         }
 
-        private mutating func hold(_ held: RetentionGuard, _ id: PersistenceID, _ detail: String) {
+        fileprivate mutating func hold(_ held: RetentionGuard, _ id: PersistenceID, _ detail: String) {
             let text = "\(id.rawValue): \(detail)"
             guard let index = guards.firstIndex(where: { $0.guard == held }) else {
                 guards.append(HeldBack(guard: held, entities: 1, samples: [text]))
@@ -140,6 +140,10 @@ public struct JournalRetention: Sendable {
         var isCounted = false
         /// Where the archive is read on.
         var place = 0
+        /// The last entity of the archive that was counted: its events may go on after a page.
+        var counted: String?
+        /// The last entity of the archive whose events something keeps: those that follow stay too.
+        var kept: String?
     }
 
     /// Whether a run with these policies was begun, and has to be brought to its end.
@@ -210,52 +214,75 @@ public struct JournalRetention: Sendable {
     private func delete(
         _ decision: RetentionDecision, of id: PersistenceID, _ state: inout Progress, _ job: JobRun<Progress>
     ) async throws {
-        var counted = decision
-        (counted.eventCount, counted.snapshotCount, counted.bytes) = (0, 0, 0)
         let before = state.summary
+        var isKept = false
         var next = decision.events.rawValue - min(decision.events.rawValue, UInt64(decision.eventCount))
-        while next < decision.events.rawValue, decision.eventCount > 0 {
+        while !isKept, next < decision.events.rawValue, decision.eventCount > 0 {
             try Task.checkCancellation()
-            let through = min(next + Self.batch, decision.events.rawValue)
-            let bytes = try await bytes(of: id, from: SequenceNumber(next + 1), through: SequenceNumber(through))
-            // What is counted is what is there: a hold, or a projection that was reset, may keep the store from it.
-            state.summary.events += bytes.count
-            state.summary.bytes += bytes.bytes
-            let deleted =
-                try await job.commit(
-                    [.retireEvents(of: id, through: SequenceNumber(through))], checkpoint: state
-                ).first ?? 0
-            if deleted < bytes.count {
-                state.summary.events -= bytes.count - deleted
-                counted.guards.append((.projection, "somebody has not passed event \(next + UInt64(deleted) + 1)"))
-                break
-            }
-            next = through
-        }
-        var changes: [OperatorChange] = []
-        if decision.snapshotCount > 0 {
-            changes.append(.retireSnapshots(of: id, through: decision.snapshots))
-            state.summary.snapshots += decision.snapshotCount
+            let range = SequenceNumber(next + 1)...SequenceNumber(min(next + Self.batch, decision.events.rawValue))
+            let there = try await content(of: id, range)
+            state.summary.events += there.count
+            state.summary.bytes += there.bytes
+            let deleted = try await job.commit([.retireEvents(of: id, through: range.upperBound)], checkpoint: state)
+            if deleted != [there.count] { isKept = try await takeBack(range, of: id, &state.summary) }
+            next = range.upperBound.rawValue
         }
         state.after = id.rawValue
-        if decision.isNothing && decision.guards.isEmpty { return }
-        state.summary.add(counted, of: id)
-        let isChanged = state.summary.events > before.events || state.summary.snapshots > before.snapshots
-        if isChanged, !state.isCounted { state.summary.entities += 1 }
-        if !changes.isEmpty || isChanged { _ = try await job.commit(changes, checkpoint: state) }
+        // Beside an archive they were named when it was written.
+        if !state.isCounted {
+            for (held, detail) in decision.guards { state.summary.hold(held, id, detail) }
+        }
+        let hasLost = state.summary.events > before.events
+        if !hasLost, decision.snapshotCount == 0 { return }
+        state.summary.snapshots += decision.snapshotCount
+        if !state.isCounted { state.summary.entities += 1 }
+        let deleted = try await job.commit(
+            decision.snapshotCount == 0 ? [] : [.retireSnapshots(of: id, through: decision.snapshots)],
+            checkpoint: state
+        ).reduce(0, +)
+        state.summary.snapshots -= decision.snapshotCount - deleted
+        if !hasLost, deleted == 0, !state.isCounted { state.summary.entities -= 1 }
+        if !isKept, deleted < decision.snapshotCount, try await isHeld(id) {
+            state.summary.hold(.legalHold, id, RetentionGuard.heldDetail)
+        }
     }
 
-    private func bytes(
-        of id: PersistenceID, from first: SequenceNumber, through last: SequenceNumber
+    private func content(
+        of id: PersistenceID, _ range: ClosedRange<SequenceNumber>
     ) async throws -> (count: Int, bytes: Int) {
         var (count, bytes) = (0, 0)
-        var events = try await store.events(of: id, from: first, through: last, limit: page)
+        var events = try await store.events(of: id, from: range.lowerBound, through: range.upperBound, limit: page)
         while let final = events.last {
             count += events.count
             bytes += events.reduce(0) { $0 + $1.payload.count }
-            events = try await store.events(of: id, from: final.sequenceNumber.next, through: last, limit: page)
+            events = try await store.events(
+                of: id, from: final.sequenceNumber.next, through: range.upperBound, limit: page)
         }
         return (count, bytes)
+    }
+
+    /// Takes out of the count what a transaction was to delete and has not: a hold that was placed meanwhile, or a
+    /// projection that was reset, keeps the store from it.
+    ///
+    /// - Returns: whether there is such.
+    private func takeBack(
+        _ range: ClosedRange<SequenceNumber>, of id: PersistenceID, _ summary: inout Summary
+    ) async throws -> Bool {
+        let left = try await content(of: id, range)
+        if left.count == 0 { return false }
+        summary.events -= left.count
+        summary.bytes -= left.bytes
+        if try await isHeld(id) {
+            summary.hold(.legalHold, id, RetentionGuard.heldDetail)
+        } else {
+            let first = range.upperBound.rawValue - UInt64(left.count) + 1
+            summary.hold(.projection, id, "somebody has not passed event \(first)")
+        }
+        return true
+    }
+
+    private func isHeld(_ id: PersistenceID) async throws -> Bool {
+        try await store.holds().contains { $0.persistenceID == id }
     }
 
     // MARK: The archive
@@ -274,11 +301,9 @@ public struct JournalRetention: Sendable {
             if decision.eventCount > 0 {
                 try await archive.add(entity.persistenceID, through: decision.events, count: decision.eventCount, page)
             }
-            // Entities are counted here: later their events and their snapshots go one after the other.
-            var counted = decision
-            (counted.eventCount, counted.snapshotCount, counted.bytes) = (0, 0, 0)
-            state.summary.add(counted, of: entity.persistenceID)
-            if !decision.isNothing { state.summary.entities += 1 }
+            for (held, detail) in decision.guards { state.summary.hold(held, entity.persistenceID, detail) }
+            // One that loses snapshots only is counted here, as later its events are not looked at.
+            if decision.eventCount == 0, decision.snapshotCount > 0 { state.summary.entities += 1 }
             progress(archive.events)
         }
         // One that is there from before is not replaced by one of nothing.
@@ -307,45 +332,61 @@ public struct JournalRetention: Sendable {
         var reader = try RecordReader(path, format: .jsonl, from: state.place)
         while let records = try reader.nextPage(PageLimit(rows: Int(Self.batch))) {
             try Task.checkCancellation()
-            var changes: [OperatorChange] = []
-            var (last, count) = ([PersistenceID: SequenceNumber](), 0)
-            for case .event(let event) in records.map(\.record) {
-                last[event.persistenceID] = event.sequenceNumber
-                state.summary.bytes += event.payload.count
-                count += 1
+            var pages: [PersistenceID: [PersistedEvent]] = [:]
+            for case .event(let event) in records.map(\.record) where event.persistenceID.rawValue != state.kept {
+                pages[event.persistenceID, default: []].append(event)
             }
-            for (id, through) in last.sorted(by: { $0.key < $1.key }) {
-                try await compare(records.map(\.record), id)
-                changes.append(.retireEvents(of: id, through: through))
+            let ids = pages.keys.sorted()
+            var there: [Int] = []
+            for id in ids {
+                let events = try await compare(pages[id] ?? [])
+                there.append(events.count)
+                state.summary.events += events.count
+                state.summary.bytes += events.bytes
             }
             state.place = reader.offset
-            state.summary.events += count
-            _ = try await job.commit(changes, checkpoint: state)
+            let deleted = try await job.commit(
+                ids.map { .retireEvents(of: $0, through: pages[$0]?.last?.sequenceNumber ?? .zero) }, checkpoint: state)
+            for (index, id) in ids.enumerated() {
+                if deleted[index] > 0, state.counted != id.rawValue {
+                    state.summary.entities += 1
+                    state.counted = id.rawValue
+                }
+                guard deleted[index] < there[index], let first = pages[id]?.first, let last = pages[id]?.last else {
+                    continue
+                }
+                if try await takeBack(first.sequenceNumber...last.sequenceNumber, of: id, &state.summary) {
+                    state.kept = id.rawValue
+                }
+            }
             progress(state.summary.events)
         }
     }
 
-    /// Checks that the store has the archive's events of an entity, as they are; those that an earlier run has deleted
-    /// are gone.
-    private func compare(_ records: [ExportRecord], _ id: PersistenceID) async throws {
-        var archived: [PersistedEvent] = []
-        for case .event(let event) in records where event.persistenceID == id { archived.append(event) }
-        guard let first = archived.first?.sequenceNumber, let last = archived.last?.sequenceNumber else { return }
-        var different: SequenceNumber?
-        var events = try await store.events(of: id, from: first, through: last, limit: page)
-        while different == nil, let final = events.last {
-            different =
-                events.first { event in
-                    let index = Int(event.sequenceNumber.rawValue - first.rawValue)
-                    return index >= archived.count || !archived[index].isSame(as: event)
-                }?.sequenceNumber
-            events = try await store.events(of: id, from: final.sequenceNumber.next, through: last, limit: page)
+    /// Checks that the store has an entity's events as the archive has them; those that somebody else has deleted are gone.
+    ///
+    /// - Returns: what the store has.
+    private func compare(_ archived: [PersistedEvent]) async throws -> (count: Int, bytes: Int) {
+        guard let first = archived.first, let last = archived.last else { return (0, 0) }
+        let id = first.persistenceID
+        var (count, bytes) = (0, 0)
+        var next = first.sequenceNumber
+        while next <= last.sequenceNumber {
+            let events = try await store.events(of: id, from: next, through: last.sequenceNumber, limit: page)
+            guard let final = events.last else { break }
+            for event in events {
+                let index = Int(event.sequenceNumber.rawValue - first.sequenceNumber.rawValue)
+                guard index < archived.count, archived[index].isSame(as: event) else {
+                    throw OperationError(
+                        .refused, "event \(event.sequenceNumber) is not as the archive has it",
+                        hint: "it was not deleted", persistenceID: id)
+                }
+                count += 1
+                bytes += event.payload.count
+            }
+            next = final.sequenceNumber.next
         }
-        if let different {
-            throw OperationError(
-                .refused, "event \(different) is not as the archive has it", hint: "it was not deleted",
-                persistenceID: id)
-        }
+        return (count, bytes)
     }
 }
 

@@ -60,7 +60,7 @@ struct RetentionDecider: Sendable {
         let spare = (policy.keepSnapshots).map { snapshots.count > $0 } ?? false
         if !wantsEvents && !spare { return decision }
         if holds.contains(id) {
-            decision.guards.append((.legalHold, "it is under a legal hold"))
+            decision.guards.append((.legalHold, RetentionGuard.heldDetail))
             return decision
         }
         let proven = try await newestProven(snapshots, of: id, stream, &decision)

@@ -58,6 +58,8 @@ public enum RetentionGuard: String, Sendable, Hashable, Codable, CaseIterable {
     case unprovenSnapshot = "unproven_snapshot"
     /// A projection or a publisher has not passed them.
     case projection
+
+    static let heldDetail = "it is under a legal hold"
 }
 
 /// What retention does to one entity.

@@ -1,4 +1,5 @@
 import Crypto
+import EgoCore
 
 #if canImport(Glibc)
     import Glibc

@@ -67,23 +67,6 @@ extension StoreContract {
             try law.expectEqual(events.map(\.unknownFields)[2...], [other, other, []], "the other fields")
             try law.expectEqual(events.map(\.payload), request.events.map(\.payload), "the payloads")
         },
-        StoreLaw(nil, "one snapshot is deleted by its number") { fixture, law in
-            let store = try await fixture.makeStore()
-            let id = try law.id("a")
-            _ = try await store.append([law.append(9, to: id)])
-            for number in [3, 6, 9] as [SequenceNumber] {
-                try await store.save(
-                    StoredSnapshot(
-                        persistenceID: id, sequenceNumber: number, timestamp: law.start, payload: law.event(1).payload)
-                )
-            }
-            let counts = try await store.commit(
-                [.deleteSnapshot(of: id, at: 6), .deleteSnapshot(of: id, at: 7)], under: nil)
-            try law.expectEqual(counts, [1, 0], "the numbers of deleted snapshots")
-            try law.expectEqual(
-                try await store.snapshots(of: id, from: 0, limit: .standard).map(\.sequenceNumber), [3, 9],
-                "those that are left")
-        },
         StoreLaw(nil, "a durable state keeps the key that it is encrypted with") { fixture, law in
             let store = try await fixture.makeStore()
             let (a, b) = (try law.id("a"), try law.id("b"))
