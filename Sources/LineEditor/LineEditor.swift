@@ -74,8 +74,12 @@ public final class LineEditor: Sendable {
         }
     }
 
-    /// Drops the line that is being typed.
-    public func interrupt() { wake(.interrupt) }
+    /// Drops the line that is being typed; returns whether there is one.
+    public func interrupt() -> Bool {
+        let isTyping = Self.state.withLock { $0.isReading && $0.answer == nil }
+        if isTyping { wake(.interrupt) }
+        return isTyping
+    }
 
     /// Draws the line anew, for a window of another size.
     public func resize() { wake(.resize) }
@@ -132,7 +136,8 @@ public final class LineEditor: Sendable {
                 rl_callback_read_char()
                 if let answer = Self.state.withLock({ $0.answer }) {
                     if answer == .end { Self.endLine() }
-                    return answer
+                    // Ctrl-C right after Return: the line is not run.
+                    return drain().contains(Event.interrupt.rawValue) ? .interrupted : answer
                 }
             }
         }

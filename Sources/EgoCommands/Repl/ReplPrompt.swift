@@ -15,6 +15,8 @@ final class ReplPrompt: Sendable {
     private struct State {
         /// Called at Ctrl-C while an input runs; nil while one is typed.
         var interrupt: (@Sendable () -> Void)?
+        /// Whether Ctrl-C came after a line was typed, and before it ran.
+        var isInterrupted = false
         /// What was said while nobody waited for it.
         var notes: [String] = []
         var isTerminated = false
@@ -54,6 +56,7 @@ final class ReplPrompt: Sendable {
             let open = ScannedInput(pending).open
             let prompt = pending.isEmpty ? await prompt() : Self.secondPrompt(open)
             let before = pending
+            state.withLock { $0.isInterrupted = false }
             let answer = await LineEditor.shared.readLine(
                 prompt: prompt, text: pending.isEmpty ? session.takePrefill() : ""
             ) { [completer] line in completer.complete(line, after: before) }
@@ -86,7 +89,11 @@ final class ReplPrompt: Sendable {
     private func handle(_ number: Int32) -> Bool {
         switch number {
         case SIGINT:
-            if let interrupt = state.withLock({ $0.interrupt }) { interrupt() } else { LineEditor.shared.interrupt() }
+            if let interrupt = state.withLock({ $0.interrupt }) {
+                interrupt()
+            } else if !LineEditor.shared.interrupt() {
+                state.withLock { $0.isInterrupted = true }
+            }
         case SIGWINCH: LineEditor.shared.resize()
         case SIGTSTP: LineEditor.shared.suspend()
         case SIGTERM:
@@ -120,7 +127,11 @@ final class ReplPrompt: Sendable {
         let (events, continuation) = AsyncStream.makeStream(of: Event.self)
         let work = Task { await session.run(input) }
         let watch = Task { _ = continuation.yield(.done(await work.value)) }
-        state.withLock { $0.interrupt = { continuation.yield(.interrupted) } }
+        state.withLock { state in
+            state.interrupt = { continuation.yield(.interrupted) }
+            if state.isInterrupted { continuation.yield(.interrupted) }
+            state.isInterrupted = false
+        }
         defer { state.withLock { $0.interrupt = nil } }
         var patience: Task<Void, Never>?
         waiting: for await event in events {
@@ -139,7 +150,12 @@ final class ReplPrompt: Sendable {
             }
         }
         patience?.cancel()
-        if await SessionHistory.keeps(input, [before, session.entity], session) {
+        // Where the store does not say in time whether an input may be kept, it is not.
+        let entities = [before, session.entity]
+        let isKept = await Self.within(Self.lookLimit) { [session] in
+            await SessionHistory.keeps(input, entities, session)
+        }
+        if isKept == true {
             history.file.append(input)
             LineEditor.shared.remember([input], limit: history.file.limit)
         }
@@ -190,7 +206,7 @@ final class ReplPrompt: Sendable {
             defer { state.isLooking = true }
             return state.isLooking
         }
-        if isBusy { return ", no connection" }
+        if isBusy { return await unreachable() }
         let entity = session.entity
         let found = await Self.within(Self.lookLimit) { [self] in
             defer { state.withLock { $0.isLooking = false } }
@@ -206,29 +222,41 @@ final class ReplPrompt: Sendable {
                 return true
             } catch { return false }
         }
+        if found != true {
+            state.withLock { $0.isUnreachable = true }
+            return await unreachable()
+        }
         let lost = await session.stores.lostConnections()
-        let (wasLost, wasUnreachable) = state.withLock { state in
+        let isBack = state.withLock { state in
             defer {
                 state.lostConnections = lost
-                state.isUnreachable = found != true
+                state.isUnreachable = false
             }
-            return (lost > state.lostConnections, state.isUnreachable)
+            return lost > state.lostConnections || state.isUnreachable
         }
-        if found != true { return ", no connection" }
-        return wasLost || wasUnreachable ? ", reconnected" : ""
+        return isBack ? ", reconnected" : ""
     }
 
-    /// What `body` gives, unless it takes too long; then it goes on by itself.
+    /// What the prompt says of a store that gives no answer in time: its server is gone, or it waits for a lock.
+    private func unreachable() async -> String {
+        await session.stores.lostConnections() > state.withLock { $0.lostConnections }
+            ? ", no connection" : ", no answer"
+    }
+
+    /// What `body` gives, unless it takes too long; then it is cancelled, and ends by itself.
     private static func within<Value: Sendable>(
         _ limit: Duration, _ body: @escaping @Sendable () async -> Value
     ) async -> Value? {
         let (stream, continuation) = AsyncStream.makeStream(of: Value?.self)
-        Task { continuation.yield(await body()) }
+        let work = Task { _ = continuation.yield(await body()) }
         let clock = Task {
             try? await Task.sleep(for: limit)
             continuation.yield(nil)
         }
-        defer { clock.cancel() }
+        defer {
+            work.cancel()
+            clock.cancel()
+        }
         for await answer in stream { return answer }
         return nil
     }

@@ -74,6 +74,12 @@ struct SessionMessages {
 
     /// Sends one command, or shows what it would do.
     func send(_ text: String, isPreview: Bool) async throws -> CommandOutput {
+        do { return try await carryOut(text, isPreview: isPreview) } catch {
+            throw isPreview ? error : Self.interruption(error)
+        }
+    }
+
+    private func carryOut(_ text: String, isPreview: Bool) async throws -> CommandOutput {
         let entity = try entity
         let (type, content) = try split(text)
         if !isPreview { try context.checkWritable() }
@@ -114,6 +120,13 @@ struct SessionMessages {
             await engine.shutdown()
             throw error
         }
+    }
+
+    /// An append that was cancelled is none: the store has taken it back, or never got it.
+    private static func interruption(_ error: any Error) -> any Error {
+        let failure = CommandFailure(error)
+        guard failure.exitCode == .interrupted else { return error }
+        return CommandFailure(.interrupted, "interrupted", "the command was not applied")
     }
 
     private func key(of id: PersistenceID, in store: any Store) async throws -> String? {
