@@ -8,7 +8,7 @@ import EgoCore
 
 /// What the operating system says of a store's file, asked before SQLite is, whose answers are vaguer.
 enum SQLiteFile {
-    /// Checks that there is a file that can be read and looks like a SQLite database.
+    /// Checks that there is a file that can be read.
     static func check(_ path: String) throws(StoreError) {
         var status = stat()
         guard stat(path, &status) == 0 else {
@@ -20,17 +20,11 @@ enum SQLiteFile {
         }
         if status.st_mode & S_IFMT == S_IFDIR { throw StoreError(.isDirectory, "\(path) is a folder") }
         guard status.st_mode & S_IFMT == S_IFREG else { throw StoreError(.notAStore, "\(path) is no regular file") }
-        let file = open(path, O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else {
+        // Not opened here: closing it would give up every lock that this process holds on it. SQLite says what is no
+        // database.
+        if access(path, R_OK) != 0 {
             if errno == EACCES { throw StoreError(.permission, "\(path) cannot be read: permission denied") }
             throw StoreError(.unavailable, "\(path): \(String(cString: strerror(errno)))")
-        }
-        defer { close(file) }
-        var header = [UInt8](repeating: 0, count: 16)
-        let count = read(file, &header, header.count)
-        if count == 0 { return }  // SQLite takes an empty file for an empty database
-        guard count == 16, header == Array("SQLite format 3\0".utf8) else {
-            throw StoreError(.notAStore, "\(path) is not a SQLite database")
         }
     }
 
