@@ -62,13 +62,32 @@ struct TranscriptTests {
                 == Self.withoutOffsets(other.replacing(":postgres ", with: ":STORE ")))
     }
 
+    @Test("of the README is what it gives")
+    func readme() async throws {
+        let readme = try String(
+            contentsOf: URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../README.md"),
+            encoding: .utf8)
+        let start = try #require(readme.firstRange(of: "```text\nbank:")).lowerBound
+        let block = readme[start...].dropFirst("```text\n".count)
+        let session = block[..<(try #require(block.firstRange(of: "```")).lowerBound)]
+        let workplace = try Workplace()
+        _ = try await workplace.bank("ego.db")
+        let inputs = session.split(separator: "\n").compactMap { line in
+            line.firstRange(of: " => ").map { Step.line(String(line[$0.upperBound...])) }
+        }
+        let shown = try transcript(in: workplace, store: "sqlite:ego.db", inputs + [.line("\\q", then: "rc 0")])
+        let end = try #require(shown.range(of: "\n", options: .backwards)).lowerBound
+        let given = shown[..<end].split(separator: "\n").dropLast(2).joined(separator: "\n")
+        #expect(given == Self.masked(String(session)).trimmingCharacters(in: .newlines), "\(shown)")
+    }
+
     /// Positions are those of transactions on PostgreSQL.
     private static func withoutOffsets(_ text: String) -> String {
         text.split(separator: "\n").filter { !$0.contains("POS  ID") && !$0.contains("AccountCredited  {") }
             .joined(separator: "\n")
     }
 
-    private func transcript(in workplace: Workplace, store: String) throws -> String {
+    private func transcript(in workplace: Workplace, store: String, _ steps: [Step] = steps) throws -> String {
         let terminal = try Terminal(
             "$EGO repl; echo \"rc $?\"", in: workplace.url, columns: 100, rows: 60,
             environment: [
@@ -84,8 +103,12 @@ struct TranscriptTests {
             #expect(terminal.wait(for: step.end, after: answered), "\(step.keys): \(terminal.text)")
         }
         #expect(terminal.finish() == 0)
-        return terminal.lines.joined(separator: "\n")
-            .replacing(/[0-9]+\.[0-9] ms/, with: "N ms").replacing(/[0-9]+ a second/, with: "N a second")
+        return Self.masked(terminal.lines.joined(separator: "\n"))
+    }
+
+    /// A text without what is different each time.
+    private static func masked(_ text: String) -> String {
+        text.replacing(/[0-9]+\.[0-9] ms/, with: "N ms").replacing(/[0-9]+ a second/, with: "N a second")
             .replacing(/20[0-9-]{8}T[0-9:]{8}(\.[0-9]+)?Z/) { found in
                 found.0.hasPrefix("2026-01-01") ? String(found.0) : "TIME"
             }
