@@ -209,7 +209,7 @@ extension Command where Context == CommandContext {
 
     /// Fails when no certificate can be written there, before anything is erased.
     private static func check(_ path: String, _ context: CommandContext) throws {
-        try context.checkNotStore(path, flag: "certificate")
+        try context.checkNotStore(path, subject: "--certificate")
         if isFolder(path) { throw CommandFailure(.noInput, Escape.shown(path), "a folder is no certificate") }
         let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
         let place = FileManager.default.fileExists(atPath: path) ? path : folder

@@ -74,7 +74,7 @@ extension Command where Context == CommandContext {
             var resolved: [String: String] = [:]
             let (policies, plan) = try policies(options, context, &resolved)
             if let archive = options.archive {
-                try context.checkNotStore(archive, flag: "archive")
+                try context.checkNotStore(archive, subject: "--archive")
                 if isFolder(archive) { throw CommandFailure(.noInput, Escape.shown(archive), "a folder is no archive") }
             }
             let command = context.commandLine(resolved: resolved)

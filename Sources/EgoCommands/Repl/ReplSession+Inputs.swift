@@ -198,9 +198,10 @@ struct SessionRun {
         guard command.operands.last?.arity == .rest else {
             return ([command.name], [command.name] + SessionWords(rest).words)
         }
-        let words = SessionWords(rest, rawAfter: command.operands.count - 1).words
-        let flags = words.prefix { $0.hasPrefix("-") }
-        return ([command.name], [command.name] + flags + ["--"] + words.dropFirst(flags.count))
+        let split = SessionWords(
+            rest, rawAfter: command.operands.count - 1, flagsWithValue: table.flagsWithValue(of: command))
+        let flags = split.words.prefix(split.leadingFlags)
+        return ([command.name], [command.name] + flags + ["--"] + split.words.dropFirst(flags.count))
     }
 }
 
