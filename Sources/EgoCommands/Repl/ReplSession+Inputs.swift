@@ -129,8 +129,10 @@ struct SessionRun {
         options = Presenter.options(context(global, console, given: [], arguments: []))
         guard text.hasPrefix("\\") else {
             let context = context(global, console, given: [], arguments: [])
-            let output = try await SessionMessages(session, context).send(text, isPreview: global.isDryRun)
-            return try await Presenter.finish(output, schemaName, options, context)
+            let isPreview = global.isDryRun
+            return try await show(schemaName, options, context) { context in
+                try await SessionMessages(session, context).send(text, isPreview: isPreview)
+            }
         }
         let table = session.table
         let (path, arguments) = try words(table)
@@ -147,15 +149,23 @@ struct SessionRun {
         let run = EgoCommandLine.helpRun(invocation, table)
         var schema = table.output(of: path)?.name ?? OutputSchema.error.name
         if let help = invocation.help { schema = (help == .version ? OutputSchema.version : .help).name }
-        let (shown, name) = (options, schema)
-        let result = Reply()
+        let completion = try await show(schema, options, context, run)
+        if line.path == ["init"] { await session.stores.close() }
+        return completion
+    }
+
+    /// Runs a command within `--timeout`, and shows what it gives.
+    private func show(
+        _ schema: String, _ options: RenderOptions, _ context: CommandContext,
+        _ run: @escaping Command<CommandContext>.Run
+    ) async throws -> CommandOutput.Completion {
+        let reply = Reply()
         _ = try await Deadline(context).run {
-            let completion = try await Presenter.finish(try await run(context), name, shown, context)
-            result.completion.withLock { $0 = completion }
+            let completion = try await Presenter.finish(try await run(context), schema, options, context)
+            reply.completion.withLock { $0 = completion }
             return completion.exitCode.number
         }
-        if line.path == ["init"] { await session.stores.close() }
-        return result.completion.withLock { $0 } ?? CommandOutput.Completion()
+        return reply.completion.withLock { $0 } ?? CommandOutput.Completion()
     }
 
     /// What the session has set, before the flags of this input.

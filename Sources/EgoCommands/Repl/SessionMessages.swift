@@ -113,7 +113,9 @@ struct SessionMessages {
                 output.text = try answer(before, reply, key: key, took, isPreview: isPreview)
             }
             return output
-        } catch let error as EgoError where error.code == .rejected && context.global.output == .table {
+        } catch let error as EgoError
+            where error.code == .rejected && session.isInteractive && context.global.output == .table
+        {
             await engine.shutdown()
             // A plain sentence: nothing has failed.
             let sentence = "  \(isPreview ? "would reject" : "rejected"): \(Escape.shown(error.message))\n"
