@@ -96,8 +96,11 @@ let package = Package(
             name: "EgoCommandsTests",
             dependencies: [
                 "BankDomain", "ChildProcess", "CommandLineKit", "Ego", "EgoCommands", "EgoCore", "EgoOperations",
-                "EgoSQLite", "EgoTestKit", "PostgresServer", "StoreExerciser", "ego", .protobuf,
+                "EgoSQLite", "EgoTestKit", "PostgresServer", "SchemaOps", "StoreExerciser", "ego", .protobuf,
             ]),
+        // An operator binary whose messages have everything that a session can ask for.
+        .executableTarget(
+            name: "SchemaOps", dependencies: ["EgoCommands", "EgoCore", .protobuf], path: "Tests/SchemaOps"),
         // The operator binary of the README.
         .executableTarget(
             name: "CountingOps", dependencies: ["EgoCommands", "EgoCore", .protobuf], path: "Tests/CountingOps"),

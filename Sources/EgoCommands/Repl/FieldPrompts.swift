@@ -9,6 +9,8 @@ import SwiftProtobuf
 /// Return leaves a field as it is when nothing is said, Ctrl-D ends a list, Ctrl-C drops the message.
 struct FieldPrompts {
     private let session: ReplSession
+    /// How many characters of an enumeration's names a prompt may hold.
+    private static let namesInPrompt = 48
     /// How deep messages are asked for in one another; deeper ones are typed as JSON.
     private static let depthLimit = 8
 
@@ -78,6 +80,9 @@ struct FieldPrompts {
     ) async throws -> String? {
         if case .message = field.value, let message = field.message {
             return try await nested(message, name, label, depth, isListed: isListed)
+        }
+        if case .enumeration(let names) = field.value, names.joined(separator: ", ").count > Self.namesInPrompt {
+            say(names.joined(separator: ", "))
         }
         return try await answer(
             "\(name) (\(label)\(isListed ? "" : Self.hint(field)))", field.value, isListed: isListed)?
@@ -209,7 +214,9 @@ struct FieldPrompts {
         case .bool: ", default false"
         case .string: ""
         case .bytes: ", in base64"
-        case .enumeration(let names): ": \(names.joined(separator: ", ")); default \(names.first ?? "")"
+        case .enumeration(let names) where names.joined(separator: ", ").count <= namesInPrompt:
+            ": \(names.joined(separator: ", ")); default \(names.first ?? "")"
+        case .enumeration(let names): ", default \(names.first ?? "")"
         case .message: ""
         }
     }
