@@ -47,6 +47,13 @@ struct CommandContext: Sendable {
         return context
     }
 
+    /// The same with all the time there is.
+    var withoutTimeout: CommandContext {
+        var context = self
+        context.global.timeout = nil
+        return context
+    }
+
     var location: StoreLocation {
         get throws {
             do { return try StoreLocation(global.store) } catch {

@@ -96,7 +96,9 @@ public struct EgoCommandLine: Sendable {
             if let help = invocation.help { name = (help == .version ? OutputSchema.version : .help).name }
             let (options, schemaName) = (render, name)
             let start = ContinuousClock.now
-            let code = try await Deadline(context).run {
+            // A session bounds its inputs, and not itself.
+            let isSession = table.command(at: line.path)?.session.isEmpty == false
+            let code = try await Deadline(isSession ? context.withoutTimeout : context).run {
                 try await Presenter.finish(try await run(context), schemaName, options, context).exitCode.number
             }
             context.log.debug(

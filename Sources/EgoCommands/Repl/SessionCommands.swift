@@ -318,7 +318,7 @@ extension Command where Context == CommandContext {
 
     private static var edit: Command {
         Command(
-            "edit", aliases: ["e"], summary: "edit the input before, or a file, in $VISUAL or $EDITOR",
+            "e", aliases: ["edit"], summary: "edit the input before, or a file, in $VISUAL or $EDITOR",
             discussion: ["What the editor leaves stands at the prompt, and is run with Return."],
             output: .repl, options: { TextOptions() }, operands: [TextOptions.operand("FILE", completion: .file)],
             examples: [Example("e", "the input before")], exitCodes: [.noInput]
