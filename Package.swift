@@ -92,11 +92,13 @@ let package = Package(
             name: "ProtobufReflectionTests",
             dependencies: ["BankDomain", "EgoTestKit", "ProtobufReflection", .protobuf]),
         .testTarget(name: "CommandLineKitTests", dependencies: ["CommandLineKit", "EgoTestKit"]),
+        .testTarget(name: "LineEditorTests", dependencies: ["LineEditor"]),
         .testTarget(
             name: "EgoCommandsTests",
             dependencies: [
                 "BankDomain", "ChildProcess", "CommandLineKit", "Ego", "EgoCommands", "EgoCore", "EgoOperations",
-                "EgoSQLite", "EgoTestKit", "PostgresServer", "SchemaOps", "StoreExerciser", "ego", .protobuf,
+                "EgoSQLite", "EgoTestKit", "LineEditor", "PostgresServer", "ProtobufReflection", "SchemaOps",
+                "StoreExerciser", "ego", .protobuf,
             ]),
         // An operator binary whose messages have everything that a session can ask for.
         .executableTarget(
