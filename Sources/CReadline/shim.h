@@ -9,6 +9,7 @@
 
 static inline void ego_rl_set_name(void) { rl_readline_name = "ego"; }
 static inline void ego_rl_leave_signals_alone(void) { rl_catch_signals = 0; rl_catch_sigwinch = 0; }
+static inline void ego_rl_set_reader(rl_getc_func_t *function) { rl_getc_function = function; }
 static inline void ego_rl_set_completer(rl_completion_func_t *function) { rl_attempted_completion_function = function; }
 static inline void ego_rl_set_word_breaks(void) { rl_completer_word_break_characters = " \t\n\"'{}[],"; rl_basic_quote_characters = ""; }
 static inline void ego_rl_set_append_character(int character) { rl_completion_append_character = character; }

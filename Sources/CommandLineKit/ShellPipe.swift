@@ -57,8 +57,17 @@ public final class ShellPipe: OutputSink {
 
 /// Runs lines of the shell with this process's terminal.
 public enum Shell {
+    /// Whether a line has the terminal: then Ctrl-C is for it alone.
+    public static var isRunning: Bool { running.load(ordering: .relaxed) > 0 }
+
+    private static let running = Atomic(0)
+
     /// Runs a line and waits for its end; nil when it cannot be started.
-    public static func run(_ line: String) -> Int32? { start(line, input: nil).map { wait(for: $0) } }
+    public static func run(_ line: String) -> Int32? {
+        running.add(1, ordering: .relaxed)
+        defer { running.subtract(1, ordering: .relaxed) }
+        return start(line, input: nil).map { wait(for: $0) }
+    }
 
     static func start(_ line: String, input: Int32?) -> pid_t? {
         var actions = posix_spawn_file_actions_t()

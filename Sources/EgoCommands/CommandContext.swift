@@ -58,11 +58,13 @@ struct CommandContext: Sendable {
     }
 
     /// Refuses to write over the store itself.
-    func checkNotStore(_ path: String, flag: String) throws {
+    ///
+    /// - Parameter subject: what names the path, as a flag.
+    func checkNotStore(_ path: String, subject: String) throws {
         guard case .sqlite(let store) = try location else { return }
         func real(_ path: String) -> String { URL(fileURLWithPath: path).resolvingSymlinksInPath().path }
         if ["", "-wal", "-shm", "-journal"].contains(where: { real(store + $0) == real(path) }) {
-            throw UsageError("\(Escape.shown(path)) is the store itself", subject: "--\(flag)")
+            throw UsageError("\(Escape.shown(path)) is the store itself", subject: subject)
         }
     }
 
@@ -119,7 +121,9 @@ struct CommandContext: Sendable {
     /// Opens the store to count events: where it may be written, marks to count by are kept in it. One that may not be
     /// written is looked at all the same.
     func openForMeasuring() async throws -> any Store {
-        if global.isReadOnly || global.isProtected { return try await open(readOnly: true) }
+        if global.isReadOnly || global.isProtected || session?.isWritable == false {
+            return try await open(readOnly: true)
+        }
         do { return try await open(readOnly: false) } catch let error as StoreError
             where [.readOnly, .permission, .notInitialized].contains(error.code)
         {

@@ -33,7 +33,7 @@ enum PlanFile {
     }
 
     static func write(_ plan: Plan, to path: String, _ context: CommandContext) throws {
-        try context.checkNotStore(path, flag: "plan")
+        try context.checkNotStore(path, subject: "--plan")
         if FileManager.default.fileExists(atPath: path) {
             try context.confirmation.confirm("\(Escape.shown(path)) will be replaced")
         }

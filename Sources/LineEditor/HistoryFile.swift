@@ -22,6 +22,7 @@ public struct HistoryFile: Sendable {
     public func load() -> [String] {
         guard let file = open(O_RDONLY) else { return [] }
         defer { close(file) }
+        flock(file, LOCK_SH)
         return Array(entries(of: file).suffix(limit))
     }
 

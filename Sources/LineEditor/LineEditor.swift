@@ -32,6 +32,8 @@ public final class LineEditor: Sendable {
         var isPrepared = false
         var isReading = false
         var isStopped = false
+        /// Whether a key that is waited for does not matter any more.
+        var isInterrupted = false
         var answer: Answer?
         var completer: (@Sendable (String) -> LineCompletion)?
         /// The words that are left to give to readline.
@@ -75,19 +77,25 @@ public final class LineEditor: Sendable {
     }
 
     /// Drops the line that is being typed.
-    public func interrupt() { wake(.interrupt) }
+    public func interrupt() {
+        Self.state.withLock { $0.isInterrupted = true }
+        wake(.interrupt)
+    }
+
+    /// Whether a line is being typed.
+    public var isReading: Bool { Self.state.withLock { $0.isReading } }
 
     /// Draws the line anew, for a window of another size.
     public func resize() { wake(.resize) }
 
     /// Stops the process until it is continued, with the terminal as it was; the line is there again afterwards.
     public func suspend() {
-        if Self.state.withLock({ $0.isReading }) { wake(.suspend) } else { kill(0, SIGSTOP) }
+        if isReading { wake(.suspend) } else { Self.stopProcess() }
     }
 
     /// Ends the line that is being typed, and every later one at once.
     public func stop() {
-        Self.state.withLock { $0.isStopped = true }
+        Self.state.withLock { ($0.isStopped, $0.isInterrupted) = (true, true) }
         wake(.stop)
     }
 
@@ -106,10 +114,13 @@ public final class LineEditor: Sendable {
         if Self.state.withLock({ $0.isStopped }) { return .end }
         Self.state.withLock { state in
             state.isReading = true
+            state.isInterrupted = false
             state.answer = nil
             state.completer = completer
         }
         defer { Self.state.withLock { $0.isReading = false } }
+        // The window may have changed while nobody read.
+        rl_reset_screen_size()
         rl_callback_handler_install(prompt) { line in
             // Here, so that the prompt is not drawn once more.
             rl_callback_handler_remove()
@@ -153,8 +164,39 @@ public final class LineEditor: Sendable {
         ego_rl_set_word_breaks()
         ego_rl_set_completer { LineEditor.complete($0, from: $1, to: $2) }
         using_history()
-        TerminalGuard.install()
+        ego_rl_set_reader { _ in LineEditor.readByte() }
         rl_initialize()
+        let marksPastes = rl_variable_value("enable-bracketed-paste").map { String(cString: $0) }
+        TerminalGuard.install(marksPastes: marksPastes == "on")
+    }
+
+    /// The next key, for readline; where it waits for one by itself, an interruption is its key to give up.
+    private static func readByte() -> Int32 {
+        while true {
+            var descriptor = pollfd(fd: 0, events: Int16(POLLIN), revents: 0)
+            let ready = poll(&descriptor, 1, 100)
+            if ready < 0, errno != EINTR { return -1 }
+            if ready > 0 {
+                var byte: UInt8 = 0
+                let count = systemRead(0, &byte, 1)
+                if count == 1 { return Int32(byte) }
+                if count == 0 || errno != EINTR { return -1 }
+            } else if state.withLock({ $0.isInterrupted }) {
+                return 0x07
+            }
+        }
+    }
+
+    /// Stops the process as Ctrl-Z does where nobody handles it: not at all where no shell could continue it.
+    private static func stopProcess() {
+        var (stop, before) = (sigset_t(), sigset_t())
+        sigemptyset(&stop)
+        sigaddset(&stop, SIGTSTP)
+        signal(SIGTSTP, SIG_DFL)
+        pthread_sigmask(SIG_UNBLOCK, &stop, &before)
+        raise(SIGTSTP)
+        pthread_sigmask(SIG_SETMASK, &before, nil)
+        signal(SIGTSTP, SIG_IGN)
     }
 
     @discardableResult
@@ -177,7 +219,7 @@ public final class LineEditor: Sendable {
             case .resize: rl_resize_terminal()
             case .suspend:
                 ego_rl_release_terminal()
-                kill(0, SIGSTOP)
+                Self.stopProcess()
                 ego_rl_prepare_terminal()
                 rl_forced_update_display()
             }

@@ -8,7 +8,7 @@ import Synchronization
 
 /// Gives the terminal back as it was, also when the process crashes while a line is being edited.
 public enum TerminalGuard {
-    private static let signals = [SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGABRT, SIGFPE, SIGQUIT, SIGHUP]
+    private static let signals = [SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGABRT, SIGFPE, SIGHUP]
     private static let isInstalled = Atomic(false)
 
     // Written once before the handlers are installed; a handler of signals may take no lock and no memory.
@@ -16,11 +16,15 @@ public enum TerminalGuard {
     nonisolated(unsafe) private static let earlier = UnsafeMutablePointer<sigaction>.allocate(capacity: 65)
     private static let pasteOff: [UInt8] = Array("\u{1b}[?2004l".utf8)
     nonisolated(unsafe) private static var hasSettings = false
+    nonisolated(unsafe) private static var marksPastes = false
 
     /// Keeps the terminal's settings, and catches the signals of a crash.
-    public static func install() {
+    ///
+    /// - Parameter marksPastes: whether the terminal is told to mark what is pasted.
+    public static func install(marksPastes: Bool) {
         guard !isInstalled.exchange(true, ordering: .acquiringAndReleasing) else { return }
         hasSettings = tcgetattr(0, settings) == 0
+        self.marksPastes = marksPastes
         _ = pasteOff
         for number in signals {
             var action = sigaction()
@@ -39,6 +43,6 @@ public enum TerminalGuard {
     public static func restore() {
         guard hasSettings else { return }
         tcsetattr(0, TCSANOW, settings)
-        if getenv("TERM") != nil { pasteOff.withUnsafeBytes { _ = write(1, $0.baseAddress, $0.count) } }
+        if marksPastes { pasteOff.withUnsafeBytes { _ = write(1, $0.baseAddress, $0.count) } }
     }
 }

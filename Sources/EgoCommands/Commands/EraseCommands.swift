@@ -183,7 +183,7 @@ extension Command where Context == CommandContext {
         }
         let open = plan.counts["entities"] ?? 0
         let isUnfinished = try await erasure.isUnfinished(ids)
-        if let file = options.certificate { try context.checkNotStore(file, flag: "certificate") }
+        if let file = options.certificate { try context.checkNotStore(file, subject: "--certificate") }
         if open == 0, !isUnfinished {
             if let file = options.certificate, !earlier.isEmpty { try write(earlier, to: file, context) }
             return try output(earlier, new: 0, plan, failures, isDryRun: false)

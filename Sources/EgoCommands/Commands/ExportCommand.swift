@@ -102,7 +102,7 @@ extension Command where Context == CommandContext {
             let format = options.format ?? .jsonl
             guard let file = options.file else { return try pipe(selection, format, context) }
             let target = try ExportTarget(file)
-            try context.checkNotStore(target.path, flag: "to")
+            try context.checkNotStore(target.path, subject: "--to")
             // Only a job can go on after it was stopped; where the store may not be changed there is none.
             let hasJob = !context.global.isReadOnly && !context.global.isDryRun
             let command = context.commandLine(resolved: resolved)

@@ -73,7 +73,7 @@ extension Command where Context == CommandContext {
             if !isOnlyLook { try context.requireReason("repeat it") }
             var resolved: [String: String] = [:]
             let (policies, plan) = try policies(options, context, &resolved)
-            if let archive = options.archive { try context.checkNotStore(archive, flag: "archive") }
+            if let archive = options.archive { try context.checkNotStore(archive, subject: "--archive") }
             let command = context.commandLine(resolved: resolved)
             return try await context.withStore(readOnly: isOnlyLook) { store in
                 try await retain(policies, plan, options, command, store, context)

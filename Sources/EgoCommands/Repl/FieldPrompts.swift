@@ -225,9 +225,11 @@ struct FieldPrompts {
     }
 
     private func read(_ prompt: String, words: [String]) async -> LineEditor.Answer {
-        await LineEditor.shared.readLine(prompt: "  \(Escape.shown(prompt)) => ") { line in
+        let answer = await LineEditor.shared.readLine(prompt: "  \(Escape.shown(prompt)) => ") { line in
             LineCompletion(from: 0, words.filter { $0.hasPrefix(line) })
         }
+        // A session that is told to leave in the middle of a list must not send what there is of it.
+        return session.quits ? .interrupted : answer
     }
 
     private func say(_ problem: String) {

@@ -49,28 +49,31 @@ final class ReplPrompt: Sendable {
             for source in sources { source.cancel() }
         }
         LineEditor.shared.remember(history.file.load(), limit: history.file.limit)
-        var pending = ""
+        var (pending, input) = (ScannedInput(), "")
         while !session.quits {
-            let open = ScannedInput(pending).open
-            let prompt = pending.isEmpty ? await prompt() : Self.secondPrompt(open)
-            let before = pending
+            let prompt = pending.hasNoLines ? await prompt() : Self.secondPrompt(pending.open)
+            let before = input
             let answer = await LineEditor.shared.readLine(
-                prompt: prompt, text: pending.isEmpty ? session.takePrefill() : ""
+                prompt: prompt, text: pending.hasNoLines ? session.takePrefill() : ""
             ) { [completer] line in completer.complete(line, after: before) }
             switch answer {
             case .end:
                 if state.withLock({ $0.isTerminated }) { return leave(.terminated) }
                 // In the middle of an input it ends the input, and not the session.
-                if pending.isEmpty { return leave(.ok) }
-                pending = ""
-            case .interrupted: pending = ""
-            case .line(let line):
-                pending += (pending.isEmpty ? "" : "\n") + line
-                if !ScannedInput(pending).open.isEmpty { continue }
-                let input = pending
-                pending = ""
-                if ScannedInput.trimmed(input).isEmpty { continue }
-                await run(input)
+                if pending.hasNoLines { return leave(.ok) }
+                (pending, input) = (ScannedInput(), "")
+            case .interrupted: (pending, input) = (ScannedInput(), "")
+            case .line(let text):
+                // What is pasted may be several inputs.
+                for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
+                    input += (pending.hasNoLines ? "" : "\n") + line
+                    pending.append(String(line))
+                    if !pending.isWhole { continue }
+                    let (whole, isEmpty) = (input, pending.text.isEmpty)
+                    (pending, input) = (ScannedInput(), "")
+                    if isEmpty { continue }
+                    if await run(whole) || session.quits { break }
+                }
             }
         }
         return leave(state.withLock { $0.isTerminated } ? .terminated : .ok)
@@ -87,7 +90,10 @@ final class ReplPrompt: Sendable {
     private func handle(_ number: Int32) -> Bool {
         switch number {
         case SIGINT:
-            if let interrupt = state.withLock({ $0.interrupt }) { interrupt() } else { LineEditor.shared.interrupt() }
+            // A program that has the terminal gets it too, and says itself what it means.
+            if Shell.isRunning { break }
+            // A running input may read a line, of a field.
+            if LineEditor.shared.isReading { LineEditor.shared.interrupt() } else { state.withLock { $0.interrupt }?() }
         case SIGWINCH: LineEditor.shared.resize()
         case SIGTSTP: LineEditor.shared.suspend()
         case SIGTERM:
@@ -116,7 +122,9 @@ final class ReplPrompt: Sendable {
     }
 
     /// Runs an input until it is done, or until the user does not want to wait for it any more.
-    private func run(_ input: String) async {
+    ///
+    /// - Returns: whether the user has stopped it.
+    private func run(_ input: String) async -> Bool {
         let before = session.entity
         let (events, continuation) = AsyncStream.makeStream(of: Event.self)
         let work = Task { await session.run(input) }
@@ -144,6 +152,7 @@ final class ReplPrompt: Sendable {
             history.file.append(input)
             LineEditor.shared.remember([input], limit: history.file.limit)
         }
+        return patience != nil
     }
 
     /// Says what may become of an input that nobody waits for any more.

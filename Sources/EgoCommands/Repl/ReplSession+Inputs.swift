@@ -190,7 +190,7 @@ struct SessionRun {
         guard let command = table.command(at: [name]) else {
             let known = table.commands.filter { !$0.isHidden }.flatMap { [$0.name] + $0.aliases }
             throw UsageError(
-                "unknown command", subject: Escape.shown("\\" + name),
+                "unknown command", subject: "\\" + Escape.shown(name),
                 hint: Suggestion.nearest(to: name, among: known).map { "did you mean \\\($0)?" } ?? "\\? lists them all"
             )
         }
@@ -198,9 +198,10 @@ struct SessionRun {
         guard command.operands.last?.arity == .rest else {
             return ([command.name], [command.name] + SessionWords(rest).words)
         }
-        let words = SessionWords(rest, rawAfter: command.operands.count - 1).words
-        let flags = words.prefix { $0.hasPrefix("-") }
-        return ([command.name], [command.name] + flags + ["--"] + words.dropFirst(flags.count))
+        let split = SessionWords(
+            rest, rawAfter: command.operands.count - 1, flagsWithValue: table.flagsWithValue(of: command))
+        let flags = split.words.prefix(split.leadingFlags)
+        return ([command.name], [command.name] + flags + ["--"] + split.words.dropFirst(flags.count))
     }
 }
 

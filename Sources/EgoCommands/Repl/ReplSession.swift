@@ -148,6 +148,19 @@ final class ReplSession: Sendable {
     }
 }
 
+extension CommandTable<GlobalOptions, CommandContext> {
+    /// The flags of a command of which the value can be a word of its own, as they are typed.
+    func flagsWithValue(of command: Command<CommandContext>) -> Set<String> {
+        var words: Set<String> = []
+        for flag in globalFlags.map(\.definition) + command.flags {
+            guard case .value = flag.arity else { continue }
+            words.insert("--" + flag.long)
+            if let short = flag.short { words.insert("-\(short)") }
+        }
+        return words
+    }
+}
+
 extension CommandContext {
     /// The session in which a command was typed that only a session has.
     var inSession: ReplSession {

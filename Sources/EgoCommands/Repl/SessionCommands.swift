@@ -172,6 +172,10 @@ extension Command where Context == CommandContext {
             exitCodes: [.rejected, .data, .interrupted]
         ) { options, context in
             if options.text.isEmpty { throw UsageError("missing", subject: "MESSAGE") }
+            if context.global.isDryRun {
+                throw UsageError(
+                    "it goes with no --dry-run", subject: "\\repeat", hint: "\\dry shows what one would do")
+            }
             return try await SessionMessages(context.inSession, context).repeated(options.count, options.text)
         }
     }
@@ -305,7 +309,7 @@ extension Command where Context == CommandContext {
             exitCodes: [.noPermission]
         ) { options, context in
             let session = try context.inSession
-            let target = options.text.isEmpty ? nil : try SessionTarget(SessionOutput.word(options.text), context)
+            let target = options.text.isEmpty ? nil : try SessionTarget(options.text, context)
             try session.setTarget(target)
             return SessionOutput.nothing
         }
@@ -320,7 +324,7 @@ extension Command where Context == CommandContext {
         ) { options, context in
             let session = try context.inSession
             guard session.isInteractive else { throw UsageError("it needs a terminal", subject: "\\e") }
-            let path = SessionOutput.word(options.text)
+            let path = SessionOutput.path(options.text, context)
             session.prefill(try await SessionEditor(context).edit(path.isEmpty ? nil : path, session.last.text))
             return SessionOutput.nothing
         }
@@ -343,7 +347,7 @@ extension Command where Context == CommandContext {
                 throw CommandFailure(.usage, Escape.shown(options.text), "files name each other too deeply")
             }
             defer { session.leaveFile() }
-            let script = try SessionScript(file: options.text, session)
+            let script = try SessionScript(file: SessionOutput.inHome(options.text, context), session)
             return SessionOutput.silent(exitCode: await script.run(keepsGoing: false))
         }
     }
@@ -503,7 +507,7 @@ extension Command where Context == CommandContext {
             let lines = SessionHistory(context).file.load().suffix(options.count)
             return CommandOutput(
                 fields: [.init("lines", .array(lines.map(OutputValue.text)))],
-                text: lines.map { Escape.shown($0) + "\n" }.joined())
+                text: lines.map { SessionOutput.typed($0) + "\n" }.joined())
         }
     }
 
@@ -538,7 +542,7 @@ extension Command where Context == CommandContext {
             if options.text.isEmpty { return SessionHelp.overview(table, context) }
             guard table.command(at: [options.text]) != nil else {
                 throw UsageError(
-                    "unknown command", subject: Escape.shown("\\" + options.text), hint: "\\? lists them all")
+                    "unknown command", subject: "\\" + Escape.shown(options.text), hint: "\\? lists them all")
             }
             return HelpText.output(table, [options.text], .long, context)
         }

@@ -89,9 +89,10 @@ final class SessionCompleter: Sendable {
         let start = name.utf8.count + 1
         var words = SessionWords(rest)
         if let last = command.operands.last, last.arity == .rest {
-            words = SessionWords(rest, rawAfter: command.operands.count - 1)
-            let isFlag = words.words.last?.hasPrefix("-") == true && !words.endsOpen
-            let given = words.words.filter { !$0.hasPrefix("-") }.count
+            words = SessionWords(
+                rest, rawAfter: command.operands.count - 1, flagsWithValue: table.flagsWithValue(of: command))
+            let isFlag = words.leadingFlags == words.words.count && !words.words.isEmpty && !words.endsOpen
+            let given = words.words.count - words.leadingFlags
             if !isFlag, given + (words.endsOpen ? 1 : 0) >= command.operands.count {
                 let begin = words.endsOpen ? rest.utf8.count : words.starts.last ?? rest.utf8.count
                 let raw = String(decoding: rest.utf8.dropFirst(begin), as: UTF8.self)

@@ -39,7 +39,9 @@ struct SessionMessages {
         do {
             return content.hasPrefix("{") ? try type.parseJSON(content) : try type.parseText(content)
         } catch {
-            let why = described(content, as: type) ?? JSONProblem.text(error)
+            var why = described(content, as: type) ?? JSONProblem.text(error)
+            // This one knows the name.
+            if case JSONDecodingError.unknownField = error { why = JSONProblem.text(error) }
             throw CommandFailure(
                 .data, type.shortName, why,
                 hint: "write {\"field\": value}, or field: value; \\desc \(type.shortName) lists the fields")

@@ -41,6 +41,22 @@ enum SessionOutput {
         return head + "\n" + (lines.isEmpty ? "  (empty)\n" : lines.map { "  \($0)\n" }.joined())
     }
 
+    /// An input as it can be typed again: its own backslashes stay as they are.
+    static func typed(_ input: String) -> String {
+        input.split(separator: "\\", omittingEmptySubsequences: false).map { Escape.shown(String($0)) }
+            .joined(separator: "\\")
+    }
+
+    /// What is left of a line as the name of a file.
+    static func path(_ text: String, _ context: CommandContext) -> String { inHome(word(text), context) }
+
+    /// A path in which `~` is the home of the user.
+    static func inHome(_ path: String, _ context: CommandContext) -> String {
+        guard path == "~" || path.hasPrefix("~/"), let home = context.console.environment["HOME"], !home.isEmpty
+        else { return path }
+        return home + path.dropFirst()
+    }
+
     /// What is left of a line as one word: quotation marks around all of it are taken away.
     static func word(_ text: String) -> String {
         if text.hasPrefix("|") { return text }

@@ -56,45 +56,57 @@ struct SessionScript {
     /// - Returns: the exit code of the input that ended it; ``ExitCode/partial`` when it went on after failures, or the
     ///   first failure's where nothing succeeded.
     func run(keepsGoing: Bool) async -> ExitCode {
-        var pending = ""
+        var pending = ScannedInput()
+        var input = ""
         var firstLine = 1
         var number = 0
         var (succeeded, failed) = (0, ExitCode?.none)
         var lines = LineSplitter(read)
         do {
-            while let line = try lines.next() {
+            while let bytes = try lines.next() {
                 if Task.isCancelled { return .interrupted }
                 number += 1
-                if pending.isEmpty { firstLine = number }
-                pending += (pending.isEmpty ? "" : "\n") + line
-                if !ScannedInput(pending).open.isEmpty { continue }
-                let input = pending
-                pending = ""
-                if ScannedInput.trimmed(input).isEmpty { continue }
-                let outcome = await session.run(input, at: "\(name):\(firstLine)")
+                if pending.hasNoLines { firstLine = number }
+                var exitCode: ExitCode
+                if let line = String(validating: bytes, as: UTF8.self) {
+                    input += (pending.hasNoLines ? "" : "\n") + line
+                    pending.append(line)
+                    if !pending.isWhole { continue }
+                    let whole = input
+                    let isEmpty = pending.text.isEmpty
+                    (pending, input) = (ScannedInput(), "")
+                    if isEmpty { continue }
+                    exitCode = await session.run(whole, at: "\(name):\(firstLine)").exitCode
+                } else {
+                    (pending, input) = (ScannedInput(), "")
+                    exitCode = report(CommandFailure(.data, "\(name):\(number)", "the line is not UTF-8"))
+                }
                 if session.quits { break }
                 if Task.isCancelled { return .interrupted }
-                guard outcome.isFailure else {
+                if exitCode == .ok {
                     succeeded += 1
                     continue
                 }
-                if !keepsGoing { return outcome.exitCode }
-                failed = failed ?? outcome.exitCode
+                if !keepsGoing { return exitCode }
+                failed = failed ?? exitCode
             }
-            if !pending.isEmpty, !session.quits {
-                let open = ScannedInput(pending).open
-                throw CommandFailure(.data, "\(name):\(firstLine)", "it ends while \(open) is open")
+            if !pending.hasNoLines, !session.quits {
+                throw CommandFailure(.data, "\(name):\(firstLine)", "it ends while \(pending.open) is open")
             }
         } catch {
-            let options = RenderOptions(format: session.context.global.output ?? .jsonl)
-            return ExitCode.all.first {
-                $0.number
-                    == Presenter.report(
-                        error, OutputSchema.repl.name, options, session.context.console, isVerbose: false)
-            } ?? .failure
+            let exitCode = report(error)
+            if !keepsGoing { return exitCode }
+            failed = failed ?? exitCode
         }
         guard let failed else { return .ok }
         return succeeded > 0 ? .partial : failed
+    }
+
+    /// Says what is wrong with the script itself.
+    private func report(_ error: any Error) -> ExitCode {
+        let options = RenderOptions(format: session.settings.format ?? .jsonl)
+        _ = Presenter.report(error, OutputSchema.repl.name, options, session.context.console, isVerbose: false)
+        return CommandFailure(error).exitCode
     }
 }
 
@@ -108,18 +120,18 @@ private struct LineSplitter {
     init(_ read: @escaping () throws -> [UInt8]) { self.read = read }
 
     /// The next line without its end; nil after the last one.
-    mutating func next() throws -> String? {
+    mutating func next() throws -> ArraySlice<UInt8>? {
         var searched = start
         while true {
             if let end = buffer[searched...].firstIndex(of: 0x0a) {
                 defer { start = end + 1 }
-                return try text(buffer[start..<end])
+                return withoutReturn(buffer[start..<end])
             }
             searched = buffer.count
             if isAtEnd {
                 if start == buffer.count { return nil }
                 defer { start = buffer.count }
-                return try text(buffer[start...])
+                return withoutReturn(buffer[start...])
             }
             let block = try read()
             isAtEnd = block.isEmpty
@@ -132,11 +144,8 @@ private struct LineSplitter {
         }
     }
 
-    private func text(_ bytes: ArraySlice<UInt8>) throws -> String {
-        guard let text = String(validating: bytes.last == 0x0d ? bytes.dropLast() : bytes, as: UTF8.self) else {
-            throw CommandFailure(.data, "input", "a line is not UTF-8")
-        }
-        return text
+    private func withoutReturn(_ bytes: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+        bytes.last == 0x0d ? bytes.dropLast() : bytes
     }
 }
 

@@ -24,8 +24,9 @@ final class SessionTarget: Sendable {
             end = { try pipe.close() }
             return
         }
-        try context.checkNotStore(text, flag: "o")
-        let descriptor = open(text, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+        let path = SessionOutput.path(text, context)
+        try context.checkNotStore(path, subject: "output")
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
         if descriptor < 0 {
             throw CommandFailure(
                 errno == EACCES ? .noPermission : .io, Escape.shown(text), String(cString: strerror(errno)))
