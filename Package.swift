@@ -92,11 +92,12 @@ let package = Package(
             name: "ProtobufReflectionTests",
             dependencies: ["BankDomain", "EgoTestKit", "ProtobufReflection", .protobuf]),
         .testTarget(name: "CommandLineKitTests", dependencies: ["CommandLineKit", "EgoTestKit"]),
+        .testTarget(name: "LineEditorTests", dependencies: ["LineEditor"]),
         .testTarget(
             name: "EgoCommandsTests",
             dependencies: [
                 "BankDomain", "ChildProcess", "CommandLineKit", "Ego", "EgoCommands", "EgoCore", "EgoOperations",
-                "EgoSQLite", "EgoTestKit", "StoreExerciser", "ego", .protobuf,
+                "EgoSQLite", "EgoTestKit", "LineEditor", "ProtobufReflection", "StoreExerciser", "ego", .protobuf,
             ]),
         // The operator binary of the README.
         .executableTarget(

@@ -24,7 +24,7 @@ public struct FieldDescriptor: Sendable {
     /// What a single value is.
     public enum Scalar: Sendable, Hashable {
         case integer, real, bool, string, bytes
-        /// The names, in the order of their numbers; the first one is the default.
+        /// The names: those of zero, which is the default, and then the others in the order of their numbers.
         case enumeration([String])
         case message
     }
@@ -62,7 +62,9 @@ extension MessageDescriptor {
         case .message, .group: .message
         case .enumeration(let index):
             .enumeration(
-                schema.enums[index].numbers.sorted { ($0.value, $0.key) < ($1.value, $1.key) }.map(\.key))
+                schema.enums[index].numbers
+                    .sorted { ($0.value == 0 ? 0 : 1, $0.value, $0.key) < ($1.value == 0 ? 0 : 1, $1.value, $1.key) }
+                    .map(\.key))
         default: .integer
         }
     }
