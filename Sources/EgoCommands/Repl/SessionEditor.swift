@@ -36,7 +36,8 @@ struct SessionEditor {
             throw CommandFailure(.noInput, Escape.shown(file), "there is no such file")
         }
         defer { if path == nil { try? FileManager.default.removeItem(atPath: file) } }
-        guard let code = await Self.shell("\(editor) \(Escape.shellWord(file))"), code == 0 else {
+        // In the shell's place: the shell itself would end at a Ctrl-C that the editor lives through.
+        guard let code = await Self.shell("exec \(editor) \(Escape.shellWord(file))"), code == 0 else {
             throw CommandFailure(
                 .failure, Escape.shown(editor), "the editor failed", hint: "VISUAL or EDITOR names another")
         }
