@@ -23,6 +23,9 @@ package protocol ScratchStore: Sendable {
     /// - Throws: `StoreError` with code `cancelled` when the task was cancelled; it ends within a transaction or a page.
     func run(_ work: RawWork, _ budget: WorkBudget) async throws(StoreError) -> RawResult
 
+    /// Does what the database would do by itself some time after it was filled, such as to gather statistics.
+    func settle() async throws(StoreError)
+
     /// Closes the store, and removes everything of it; also when the task was cancelled.
     func remove() async
 }

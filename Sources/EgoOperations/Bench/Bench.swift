@@ -177,6 +177,7 @@ struct BenchSet: Sendable {
         try await fill.fill(
             scratch.store, events: parameters.journal,
             entities: min(entities ?? parameters.entities, parameters.journal))
+        try await scratch.settle()
         return scratch
     }
 

@@ -111,6 +111,7 @@ struct LagWork: BenchWork {
                 events: (0..<each).map { set.fill.event(set.parameters.journal + $0) })
             try set.fill.check(try await scratch.store.append([request]))
         }
+        try await scratch.settle()
     }
 
     func limit(_ budget: WorkBudget) async throws -> BenchSample {

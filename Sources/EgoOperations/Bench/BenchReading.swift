@@ -18,6 +18,7 @@ struct ReplayWork: BenchWork {
         // Where events follow the snapshot, they are folded; a tenth is what an interval of snapshots leaves on average.
         if hasSnapshots {
             try await set.fill.snapshot(scratch.store, entities: entities, at: max(1, eventsOfOne - eventsOfOne / 10))
+            try await scratch.settle()
         }
     }
 

@@ -91,6 +91,17 @@ package struct PostgresScratch: ScratchStore {
         }
     }
 
+    /// Autovacuum comes once a minute; without statistics the server reads whole tables for a page.
+    package func settle() async throws(StoreError) {
+        try await PostgresStore.withAdministrator(url, options) { (connection) throws(StoreError) in
+            try connection.run("gather statistics") { () throws(PostgresError) in
+                for table in ["events_store", "snapshots_store", "ego_entities", "ego_offsets"] {
+                    try connection.script("VACUUM (ANALYZE) \(table)")
+                }
+            }
+        }
+    }
+
     package func remove() async {
         await worker.close()
         await store.close()

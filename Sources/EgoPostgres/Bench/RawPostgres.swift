@@ -161,14 +161,12 @@ struct RawPostgres {
         var (done, found) = (0, rows)
         var place = (transaction: UInt64(0), position: Int64(0))
         while found == rows, !budget.stop.isRaised {
-            try command("BEGIN")
             let result = try page(select, &place, rows)
             found = result.rowCount
-            if isReadModel {
-                try pipeline(change, (0..<Int32(found)).lazy.map { PostgresRow(result: result, index: $0).text(2) })
-            }
-            try execute(advance, [.transactionID(place.transaction), .integer(place.position)])
-            try command("COMMIT")
+            let ids = (0..<Int32(isReadModel ? found : 0)).lazy.map { PostgresRow(result: result, index: $0).text(2) }
+            let changes = ids.map { (name: change, values: [PostgresValue.text($0)]) }
+            try pipeline(
+                Array(changes) + [(advance, [.transactionID(place.transaction), .integer(place.position)])])
             done += found
         }
         return RawResult(operations: done, duration: ContinuousClock.now - start)
@@ -255,21 +253,19 @@ struct RawPostgres {
         try execute(prepare(sql), []).first?.integer(0) ?? 0
     }
 
-    /// Runs a statement for each of many texts, without waiting for the answers one by one.
-    private func pipeline(_ name: String, _ texts: some Sequence<String>) throws(PostgresError) {
+    /// Runs statements in one implicit transaction, without waiting for the answers one by one.
+    private func pipeline(_ statements: [(name: String, values: [PostgresValue])]) throws(PostgresError) {
         guard PQenterPipelineMode(handle) == 1 else { throw lost() }
-        var sent = 0
-        for text in texts {
-            let parameters = PostgresParameters([.text(text)])
+        for (name, values) in statements {
+            let parameters = PostgresParameters(values)
             let code = parameters.withPointers { values, lengths, formats in
-                PQsendQueryPrepared(handle, name, 1, values, lengths, formats, 1)
+                PQsendQueryPrepared(handle, name, parameters.count, values, lengths, formats, 1)
             }
             guard code == 1 else { throw lost() }
-            sent += 1
         }
         guard PQpipelineSync(handle) == 1 else { throw lost() }
         var failed: PostgresError?
-        for _ in 0..<sent {
+        for _ in statements {
             while let next = PQgetResult(handle) {
                 let result = PostgresResult(next)
                 if result.status == PGRES_FATAL_ERROR, failed == nil {

@@ -75,6 +75,8 @@ package struct SQLiteScratch: ScratchStore {
         return try result.get()
     }
 
+    package func settle() async throws(StoreError) {}
+
     package func remove() async {
         await worker.close()
         await store.close()
