@@ -197,7 +197,7 @@ public struct EgoCommandLine: Sendable {
         [
             .initialize, hasSample ? .demo : nil, .status, .doctor, .entities, .events, .replay, .send, .snapshot,
             .lag, .projection, .rebuild, .deadLetter, .migrate, .erase, .retain, .retention, .key, .verify, .export,
-            .importing, .jobs, .audit, .config, .context,
+            .importing, .bench, .jobs, .audit, .config, .context,
             .repl, .generate, .help, .version, .exitCodes,
             .complete,
         ].compactMap(\.self)

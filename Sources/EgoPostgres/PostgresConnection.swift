@@ -20,7 +20,8 @@ struct PostgresStatement {
 
 /// One handle of libpq. Belongs to the executor of its ``PostgresWorker``.
 final class PostgresConnection {
-    private let handle: OpaquePointer
+    /// For whoever uses the library without this class, which only a measurement does.
+    let handle: OpaquePointer
     /// Names of the statements that the server has prepared for this connection.
     private var prepared: [Preparation: String] = [:]
     private var nextName = 0

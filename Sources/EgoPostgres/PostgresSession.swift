@@ -41,6 +41,7 @@ struct PostgresSession {
         // An acknowledged append is durable, whatever this role or database is set to (law 3).
         setsSynchronousCommit = text(2) == "off"
         if setsSynchronousCommit { set("synchronous_commit", "on") }
+        if let schema = options.schema { set("search_path", schema) }
         if let timeout {
             // A lock that is waited for is told from work that takes long.
             set("statement_timeout", String(timeout + 200))

@@ -205,7 +205,8 @@ extension PostgresStore {
         }
     }
 
-    private static func withAdministrator<Value: Sendable>(
+    /// Runs `body` on a connection of its own.
+    static func withAdministrator<Value: Sendable>(
         _ url: PostgresURL, _ options: PostgresStoreOptions,
         _ body: @escaping @Sendable (PostgresConnection) throws(StoreError) -> Value
     ) async throws(StoreError) -> Value {

@@ -14,6 +14,9 @@ public struct PostgresStoreOptions: Sendable {
     public var isPooled: Bool?
     /// Whether a store can be opened whose older rows do not have their order yet, to give it to them.
     package var isAdopting = false
+    /// The schema that all connections work in, and no other; nil for what the URL, the role or the database says. Not
+    /// through a proxy that gives each transaction another session.
+    var schema: String?
 
     /// Options with the given values.
     public init(

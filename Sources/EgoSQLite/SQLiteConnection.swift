@@ -3,7 +3,8 @@ import EgoCore
 
 /// One handle of libsqlite3. Belongs to the executor of its ``SQLiteWorker``.
 final class SQLiteConnection {
-    private let handle: OpaquePointer
+    /// For whoever uses the library without this class, which only a measurement does.
+    let handle: OpaquePointer
     private var statements: [ExactText: SQLiteStatement] = [:]
     /// Interned names by number, as this connection has read them.
     var names: [Int64: String] = [:]

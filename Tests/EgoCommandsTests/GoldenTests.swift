@@ -124,6 +124,8 @@ private let cases = [
     GoldenCase("key-rotate", "key", "rotate", "--master-key", "old.key", "--new-master-key", "new.key"),
     GoldenCase("key-destroy", "key", "destroy", "acc-1", "--dry-run"), GoldenCase("help-erase", "erase", "--help"),
     GoldenCase("verify", "verify"), GoldenCase("doctor", "doctor", "--columns", "check,status,remedy"),
+    GoldenCase("bench-dry-run", "bench", "append", "scan", "--clients", "1,64", "--dry-run"),
+    GoldenCase("bench-unknown", "bench", "appned"), GoldenCase("help-bench", "bench", "--help"),
     GoldenCase("jobs", "jobs", "--columns", "id,kind,state", after: [exported]),
     GoldenCase("jobs-missing", "jobs", "show", "export-nobody"),
     GoldenCase("audit", "audit", "--columns", "number,action,reason", after: [exported + ["--reason", "backup"]]),

@@ -1,0 +1,224 @@
+package import EgoCore
+
+/// Measures a kind of store, on stores of its own, against what the bare C library of the database does there in the same
+/// minutes: figures of different machines or hours say little, their ratios to this limit do.
+package struct Bench: Sendable {
+    private let place: any ScratchPlace
+    private let parameters: BenchParameters
+    private let program: String?
+    private let time: any TimeSource
+
+    /// Measurements at a place.
+    ///
+    /// - Parameter program: the program that is started to measure how long that takes; nil leaves it out.
+    package init(
+        at place: any ScratchPlace, _ parameters: BenchParameters, program: String?, time: any TimeSource
+    ) {
+        (self.place, self.parameters, self.program, self.time) = (place, parameters, program, time)
+    }
+
+    /// The measurements that workloads come to, in their order.
+    package func cases(_ workloads: [BenchWorkload]) -> [BenchCase] { workloads.flatMap(cases) }
+
+    private func cases(_ workload: BenchWorkload) -> [BenchCase] {
+        let library = place.library
+        func one(
+            _ name: String, _ unit: String, _ step: String, _ durability: BenchDurability?, _ limit: String
+        ) -> BenchCase {
+            BenchCase(
+                workload: workload, name: name, unit: unit, step: step, durability: durability,
+                limitName: "\(library) \(limit)")
+        }
+        func writing() -> [BenchCase] {
+            parameters.clients.map { clients in
+                var measured = one(
+                    workload.rawValue, "commands", "command", clients == 1 ? .single : .grouped,
+                    "insert, \(clients * parameters.events) a commit")
+                measured.clients = clients
+                return measured
+            }
+        }
+        switch workload {
+        case .append, .send: return writing()
+        case .replay:
+            return [
+                one("replay-long", "events", "entity", nil, "read a stream"),
+                one("replay-short", "events", "entity", nil, "read streams"),
+                one("replay-snapshot", "entities", "entity", nil, "read a snapshot and the rest"),
+            ]
+        case .scan: return [one("scan", "events", "page", nil, "read the journal")]
+        case .projection:
+            return [one("projection", "events", "page", .grouped, "read the journal, write offsets")]
+        case .readModel:
+            return [one("read-model", "events", "page", .grouped, "read the journal, write rows and offsets")]
+        case .rebuild: return [one("rebuild", "events", "run", .grouped, "read the journal, write rows and offsets")]
+        case .lag: return [one("lag", "looks", "look", nil, "count the journal")]
+        case .erase: return [one("erase", "entities", "run", .grouped, "delete, 100 a commit")]
+        case .export: return [one("export", "events", "run", .single, "read the journal, write a file")]
+        case .importing: return [one("import", "events", "run", .grouped, "insert, 5000 a commit")]
+        case .startup:
+            if program == nil { return [] }
+            var measured = one("startup", "starts", "start", nil, "")
+            measured.limitName = "start of /bin/true"
+            return [measured]
+        }
+    }
+
+    /// Measures one thing. Whatever it makes is removed again, also when it fails or the task is cancelled.
+    package func run(_ measured: BenchCase) async throws -> BenchResult {
+        let scratches = BenchScratches(place)
+        do {
+            let work = try await work(measured, scratches)
+            let result: BenchResult
+            do { result = try await run(measured, work) } catch {
+                await work.close()
+                throw error
+            }
+            await work.close()
+            await scratches.removeAll()
+            return result
+        } catch {
+            await scratches.removeAll()
+            if Task.isCancelled { throw CancellationError() }
+            throw error
+        }
+    }
+
+    private func work(_ measured: BenchCase, _ scratches: BenchScratches) async throws -> any BenchWork {
+        let set = try BenchSet(
+            measured: measured, parameters: parameters, scratches: scratches, folder: place.folder, time: time)
+        switch measured.workload {
+        case .append: return try await AppendWork(set)
+        case .send: return try await SendWork(set)
+        case .replay: return try await ReplayWork(set)
+        case .scan: return try await ScanWork(set)
+        case .projection, .readModel: return try await ProjectionWork(set)
+        case .rebuild: return try await RebuildWork(set)
+        case .lag: return try await LagWork(set)
+        case .erase: return EraseWork(set)
+        case .export: return try await ExportWork(set)
+        case .importing: return try await ImportWork(set)
+        case .startup: return StartupWork(program: program ?? "")
+        }
+    }
+
+    private func run(_ measured: BenchCase, _ work: any BenchWork) async throws -> BenchResult {
+        if parameters.warmUp > .zero, work.warmsUp {
+            let budget = { WorkBudget(duration: parameters.warmUp, operations: parameters.operations) }
+            _ = try await work.limit(budget())
+            _ = try await work.run(budget())
+        }
+        MachineLoad.resetPeakMemory()
+        var runs: [(limit: BenchSample, own: BenchSample)] = []
+        var latencies = LatencyHistogram()
+        for _ in 0..<max(1, parameters.repeats) {
+            try Task.checkCancellation()
+            let budget = { WorkBudget(duration: parameters.duration, operations: parameters.operations) }
+            let limit = try await work.limit(budget())
+            try Task.checkCancellation()
+            let own = try await work.run(budget())
+            latencies.add(own.latencies)
+            runs.append((limit, own))
+        }
+        func ratio(_ run: (limit: BenchSample, own: BenchSample)) -> Double {
+            run.own.perSecond / max(run.limit.perSecond, 1e-9)
+        }
+        runs.sort { ratio($0) < ratio($1) }
+        let median = runs[(runs.count - 1) / 2]
+        return BenchResult(
+            measured: measured, operations: median.own.operations, seconds: median.own.duration / .seconds(1),
+            perSecond: median.own.perSecond, limitPerSecond: median.limit.perSecond, ratio: ratio(median),
+            latencies: latencies, peakMemoryBytes: MachineLoad.peakMemoryBytes)
+    }
+}
+
+/// One workload, ready to be measured.
+protocol BenchWork: Sendable {
+    /// Whether its first runs are slower than later ones.
+    var warmsUp: Bool { get }
+
+    /// The work by the bare library, counted as ``run(_:)`` counts.
+    func limit(_ budget: WorkBudget) async throws -> BenchSample
+
+    /// The work.
+    func run(_ budget: WorkBudget) async throws -> BenchSample
+
+    /// Ends what was begun; stores are removed by others.
+    func close() async
+}
+
+extension BenchWork {
+    var warmsUp: Bool { true }
+    func close() async {}
+}
+
+/// What workloads are made from.
+struct BenchSet: Sendable {
+    let measured: BenchCase
+    let parameters: BenchParameters
+    let fill: BenchFill
+    let folder: String
+    let time: any TimeSource
+    private let scratches: BenchScratches
+
+    init(
+        measured: BenchCase, parameters: BenchParameters, scratches: BenchScratches, folder: String,
+        time: any TimeSource
+    ) throws {
+        (self.measured, self.parameters, self.scratches, self.folder) = (measured, parameters, scratches, folder)
+        (self.fill, self.time) = (try BenchFill(parameters), time)
+    }
+
+    func scratch() async throws -> any ScratchStore { try await scratches.make() }
+
+    /// A store with the journal that is read.
+    func filled(entities: Int? = nil) async throws -> any ScratchStore {
+        let scratch = try await scratch()
+        try await fill.fill(
+            scratch.store, events: parameters.journal,
+            entities: min(entities ?? parameters.entities, parameters.journal))
+        try await scratch.settle()
+        return scratch
+    }
+
+    /// How many entities the journal has.
+    var filledEntities: Int { min(parameters.entities, parameters.journal) }
+
+    /// Repeats a pass over all there is until the budget is used up, at least once.
+    func passes(
+        _ budget: WorkBudget, _ pass: (inout BenchSample) async throws -> Void
+    ) async throws -> BenchSample {
+        let start = ContinuousClock.now
+        var sample = BenchSample()
+        var goesOn = true
+        while goesOn {
+            try Task.checkCancellation()
+            try await pass(&sample)
+            goesOn = budget.goesOn(done: sample.operations, since: start)
+        }
+        return sample
+    }
+
+    /// Raw work that is done once a pass.
+    func limit(_ work: RawWork, on scratch: any ScratchStore, _ budget: WorkBudget) async throws -> BenchSample {
+        try await passes(budget) { sample in
+            let result = try await scratch.run(work, WorkBudget(duration: nil, operations: nil, stop: budget.stop))
+            sample.operations += result.operations
+            sample.duration += result.duration
+        }
+    }
+}
+
+extension BenchSample {
+    init(_ result: RawResult, per count: Int = 1) {
+        (operations, duration) = (result.operations / count, result.duration)
+    }
+
+    /// Adds a pass that was measured as one.
+    mutating func add(_ operations: Int, since start: ContinuousClock.Instant) {
+        let duration = ContinuousClock.now - start
+        self.operations += operations
+        self.duration += duration
+        latencies.record(duration)
+    }
+}

@@ -1,0 +1,132 @@
+import Ego
+import EgoCore
+import Logging
+import SwiftProtobuf
+import Synchronization
+
+/// Appends straight to the store: one caller, whose requests travel in one transaction.
+final class AppendWork: BenchWork {
+    private let set: BenchSet
+    private let own: any ScratchStore
+    private let bare: any ScratchStore
+    private let state: Mutex<(choice: BenchChoice, versions: [SequenceNumber], number: Int)>
+
+    init(_ set: BenchSet) async throws {
+        self.set = set
+        own = try await set.scratch()
+        bare = try await set.scratch()
+        let parameters = set.parameters
+        let choice = BenchChoice(parameters.choice, among: parameters.entities, seed: parameters.seed)
+        state = Mutex((choice, [SequenceNumber](repeating: .zero, count: parameters.entities), 0))
+    }
+
+    func limit(_ budget: WorkBudget) async throws -> BenchSample { try await set.insertLimit(on: bare, budget) }
+
+    func run(_ budget: WorkBudget) async throws -> BenchSample {
+        var sample = BenchSample()
+        let start = ContinuousClock.now
+        while budget.goesOn(done: sample.operations, since: start) {
+            try Task.checkCancellation()
+            let group = group()
+            let begin = ContinuousClock.now
+            try set.fill.check(try await own.store.append(group))
+            sample.latencies.record(ContinuousClock.now - begin, count: group.count)
+            sample.operations += group.count
+        }
+        sample.duration = ContinuousClock.now - start
+        return sample
+    }
+
+    private func group() -> [AppendRequest] {
+        state.withLock { state in
+            (0..<set.measured.clients).map { _ in
+                let entity = state.choice.next()
+                let before = state.versions[entity]
+                let events = (0..<set.parameters.events).map { set.fill.event(state.number + $0) }
+                state.number += events.count
+                state.versions[entity] = before.advanced(by: events.count)
+                return AppendRequest(
+                    persistenceID: BenchFill.id(entity), kind: "bench", expectedVersion: .exact(before), events: events)
+            }
+        }
+    }
+}
+
+extension BenchSet {
+    /// Rows inserted by the bare library, in transactions as large as those of the workload can be; counted as commands.
+    func insertLimit(on bare: any ScratchStore, _ budget: WorkBudget) async throws -> BenchSample {
+        let events = parameters.events
+        var rows = budget
+        rows.operations = budget.operations.map { $0 * events }
+        let work = RawWork.append(
+            rows: measured.clients * events, entities: parameters.entities, payload: fill.payload)
+        return BenchSample(try await bare.run(work, rows), per: events)
+    }
+}
+
+/// Sends commands through the engine, from so many callers at once.
+final class SendWork: BenchWork {
+    private let set: BenchSet
+    private let bare: any ScratchStore
+    private let engine: Engine
+    private let entities: [EntityReference<BenchBehavior.Command, Google_Protobuf_Int64Value, BenchBehavior.Event>]
+    private let choices: Mutex<[BenchChoice]>
+
+    init(_ set: BenchSet) async throws {
+        self.set = set
+        let own = try await set.scratch()
+        bare = try await set.scratch()
+        let parameters = set.parameters
+        let behavior = BenchBehavior(events: parameters.events)
+        let engine = Engine(
+            store: own.store, domain: .bench(events: parameters.events),
+            configuration: EngineConfiguration(passivation: Passivation(idleTime: nil, maximumActive: nil)),
+            time: set.time, log: Logger(label: "ego.bench") { _ in SwiftLogNoOpLogHandler() })
+        self.engine = engine
+        entities = try (0..<parameters.entities).map { try engine.entity(behavior, BenchFill.id($0)) }
+        let choice = BenchChoice(parameters.choice, among: parameters.entities, seed: parameters.seed)
+        choices = Mutex((0..<set.measured.clients).map { choice.ofClient($0, seed: parameters.seed) })
+    }
+
+    func limit(_ budget: WorkBudget) async throws -> BenchSample { try await set.insertLimit(on: bare, budget) }
+
+    func run(_ budget: WorkBudget) async throws -> BenchSample {
+        let clients = set.measured.clients
+        let start = ContinuousClock.now
+        var sample = try await withThrowingTaskGroup(of: BenchSample.self) { group in
+            for client in 0..<clients {
+                let share = budget.operations.map { $0 / clients + (client < $0 % clients ? 1 : 0) }
+                let budget = WorkBudget(duration: budget.duration, operations: share, stop: budget.stop)
+                group.addTask { try await self.run(client, budget, since: start) }
+            }
+            var all = BenchSample()
+            for try await one in group {
+                all.operations += one.operations
+                all.latencies.add(one.latencies)
+            }
+            return all
+        }
+        sample.duration = ContinuousClock.now - start
+        return sample
+    }
+
+    private func run(
+        _ client: Int, _ budget: WorkBudget, since start: ContinuousClock.Instant
+    ) async throws -> BenchSample {
+        var sample = BenchSample()
+        var choice = choices.withLock { $0[client] }
+        let command = BenchBehavior.Command.keep(set.fill.message)
+        while budget.goesOn(done: sample.operations, since: start) {
+            try Task.checkCancellation()
+            let begin = ContinuousClock.now
+            _ = try await entities[choice.next()].send(command)
+            sample.latencies.record(ContinuousClock.now - begin)
+            sample.operations += 1
+        }
+        let next = choice
+        choices.withLock { $0[client] = next }
+        return sample
+    }
+
+    func close() async { await engine.shutdown() }
+}
