@@ -131,7 +131,7 @@ struct SessionTerminalTests {
     func interruptsPrograms() async throws {
         let session = try await TypedSession()
         // What it gives back shows that it runs, and not only the shell before it.
-        try session.type("\\! cat\r", for: "\n")
+        try session.type("\\! echo re''ady; exec cat\r", for: "ready")
         try session.type("back\r", for: "back\r\nback\r\n")
         try session.interrupt()
         // One that lives on keeps the terminal.
