@@ -1,5 +1,21 @@
 import CommandLineKit
 
+/// What `body` gives, unless it takes too long; then it is cancelled, and ends by itself.
+func within<Value: Sendable>(_ limit: Duration, _ body: @escaping @Sendable () async -> Value) async -> Value? {
+    let (stream, continuation) = AsyncStream.makeStream(of: Value?.self)
+    let work = Task { _ = continuation.yield(await body()) }
+    let clock = Task {
+        try? await Task.sleep(for: limit)
+        continuation.yield(nil)
+    }
+    defer {
+        work.cancel()
+        clock.cancel()
+    }
+    for await answer in stream { return answer }
+    return nil
+}
+
 /// Ends a command that takes longer than `--timeout`: at the end of its page, with what is done so far kept.
 struct Deadline: Sendable {
     private let limit: Duration?

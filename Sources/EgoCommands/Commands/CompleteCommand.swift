@@ -29,26 +29,10 @@ extension Command where Context == CommandContext {
             ],
             examples: [Example("__complete fish -- rep", "what may follow")], isHidden: true
         ) { options, context in
-            let text = await withDeadline(.milliseconds(250)) { await answer(options, context) } ?? ""
+            // Work that cannot be stopped ends with the process.
+            let text = await within(.milliseconds(250)) { await answer(options, context) } ?? ""
             return CommandOutput(text: text)
         }
-    }
-
-    /// What `body` gives, unless it takes too long. Work that cannot be stopped ends with the process.
-    private static func withDeadline(_ limit: Duration, _ body: @escaping @Sendable () async -> String) async -> String?
-    {
-        let (stream, continuation) = AsyncStream.makeStream(of: String?.self)
-        let work = Task { continuation.yield(await body()) }
-        let clock = Task {
-            try? await Task.sleep(for: limit)
-            continuation.yield(nil)
-        }
-        defer {
-            work.cancel()
-            clock.cancel()
-        }
-        for await answer in stream { return answer }
-        return nil
     }
 
     private static func answer(_ options: CompleteOptions, _ context: CommandContext) async -> String {

@@ -159,7 +159,7 @@ final class ReplPrompt: Sendable {
         patience?.cancel()
         // Where the store does not say in time whether an input may be kept, it is not.
         let entities = [before, session.entity]
-        let isKept = await Self.within(Self.lookLimit) { [session] in
+        let isKept = await within(Self.lookLimit) { [session] in
             await SessionHistory.keeps(input, entities, session)
         }
         if isKept == true {
@@ -216,7 +216,7 @@ final class ReplPrompt: Sendable {
         }
         if isBusy { return await unreachable() }
         let entity = session.entity
-        let found = await Self.within(Self.lookLimit) { [self] in
+        let found = await within(Self.lookLimit) { [self] in
             defer { state.withLock { $0.isLooking = false } }
             do {
                 let store = try await session.stores.store(readOnly: true)
@@ -249,23 +249,5 @@ final class ReplPrompt: Sendable {
     private func unreachable() async -> String {
         await session.stores.lostConnections() > state.withLock { $0.lostConnections }
             ? ", no connection" : ", no answer"
-    }
-
-    /// What `body` gives, unless it takes too long; then it is cancelled, and ends by itself.
-    private static func within<Value: Sendable>(
-        _ limit: Duration, _ body: @escaping @Sendable () async -> Value
-    ) async -> Value? {
-        let (stream, continuation) = AsyncStream.makeStream(of: Value?.self)
-        let work = Task { _ = continuation.yield(await body()) }
-        let clock = Task {
-            try? await Task.sleep(for: limit)
-            continuation.yield(nil)
-        }
-        defer {
-            work.cancel()
-            clock.cancel()
-        }
-        for await answer in stream { return answer }
-        return nil
     }
 }

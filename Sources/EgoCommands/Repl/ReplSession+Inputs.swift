@@ -175,7 +175,6 @@ struct SessionRun {
         // What goes to a file or a program is for programs.
         let isShown = session.isInteractive && console.outputIsTerminal
         global.output = settings.format ?? (isShown ? .table : .jsonl)
-        if !isShown, settings.format == .table, session.isInteractive { global.output = .table }
         global.pager = settings.pager
         return global
     }

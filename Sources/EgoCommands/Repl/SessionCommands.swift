@@ -566,7 +566,7 @@ extension CommandContext {
         get throws {
             guard let entity = try inSession.entity else {
                 throw CommandFailure(
-                    .usage, "", "no entity is chosen", hint: "\\use ID chooses one")
+                    .usage, "", "no entity is chosen", hint: "\\use ID chooses one, \\new ID begins one")
             }
             return entity
         }

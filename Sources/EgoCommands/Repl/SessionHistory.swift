@@ -37,7 +37,10 @@ struct SessionHistory {
         let words = SessionWords(String(input.dropFirst(name.count + 1))).words
         let mayName = !["set", "!", "o", "i", "e", "edit", "x", "format", "timing", "pager", "?"].contains(name)
         guard mayName else { return true }
-        return await !session.namesEncrypted(words.prefix(20).filter { !$0.hasPrefix("-") && !$0.hasPrefix("{") })
+        let names = words.filter { !$0.hasPrefix("-") && !$0.hasPrefix("{") }
+        // So many cannot be looked up before the next prompt.
+        if names.count > 20 { return false }
+        return await !session.namesEncrypted(names)
     }
 
     /// Whether a meta command holds content of the entity of the session.

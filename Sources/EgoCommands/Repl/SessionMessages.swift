@@ -62,27 +62,40 @@ struct SessionMessages {
         } catch { return error.description }
     }
 
-    private var entity: ReplSession.Entity {
-        get throws {
-            guard let entity = session.entity else {
-                throw CommandFailure(
-                    .usage, "", "no entity is chosen", hint: "\\use ID chooses one, \\new ID begins one")
-            }
-            return entity
-        }
-    }
-
     // MARK: Sending
 
     /// Sends one command, or shows what it would do.
     func send(_ text: String, isPreview: Bool) async throws -> CommandOutput {
-        do { return try await carryOut(text, isPreview: isPreview) } catch {
+        let sent: Sent
+        do { sent = try await carryOut(text, isPreview: isPreview) } catch let error as EgoError
+            where error.code == .rejected && session.isInteractive && context.global.output == .table
+        {
+            // A plain sentence: nothing has failed.
+            let sentence = "  \(isPreview ? "would reject" : "rejected"): \(Escape.shown(error.message))\n"
+            return CommandOutput(text: sentence) { CommandOutput.Completion(exitCode: .rejected) }
+        } catch {
             throw isPreview ? error : Self.interruption(error)
+        }
+        do { return try await output(sent, isPreview: isPreview) } catch {
+            // From here on an interruption changes nothing about what was written.
+            var failure = CommandFailure(error)
+            failure.changed = !isPreview
+            if !isPreview { failure.hint = "the command was carried out; only its answer is lost" }
+            throw failure
         }
     }
 
-    private func carryOut(_ text: String, isPreview: Bool) async throws -> CommandOutput {
-        let entity = try entity
+    /// What a command gave.
+    private struct Sent {
+        var store: any Store
+        var kind: EntityKind
+        var before: ErasedReply
+        var reply: ErasedReply
+        var took: Duration
+    }
+
+    private func carryOut(_ text: String, isPreview: Bool) async throws -> Sent {
+        let entity = try context.chosenEntity
         let (type, content) = try split(text)
         if !isPreview { try context.checkWritable() }
         let message = try await message(content, as: type)
@@ -101,29 +114,28 @@ struct SessionMessages {
                 : try await engine.send(message, to: entity.id, kind: kind)
             let took = ContinuousClock.now - start
             await engine.shutdown()
-            let key = try await key(of: entity.id, in: store)
-            if !isPreview {
-                session.entity = ReplSession.Entity(
-                    id: entity.id, kind: kind.name, sequenceNumber: reply.sequenceNumber,
-                    isEncrypted: entity.isEncrypted || key != nil)
-            }
-            var output = try SentCommand.output(
-                reply, kind: kind, key: key, PayloadView(context), isDryRun: isPreview)
-            if context.global.output == .table {
-                output.text = try answer(before, reply, key: key, took, isPreview: isPreview)
-            }
-            return output
-        } catch let error as EgoError
-            where error.code == .rejected && session.isInteractive && context.global.output == .table
-        {
-            await engine.shutdown()
-            // A plain sentence: nothing has failed.
-            let sentence = "  \(isPreview ? "would reject" : "rejected"): \(Escape.shown(error.message))\n"
-            return CommandOutput(text: sentence) { CommandOutput.Completion(exitCode: .rejected) }
+            return Sent(store: store, kind: kind, before: before, reply: reply, took: took)
         } catch {
             await engine.shutdown()
             throw error
         }
+    }
+
+    /// The answer to a command that was carried out.
+    private func output(_ sent: Sent, isPreview: Bool) async throws -> CommandOutput {
+        let id = sent.reply.persistenceID
+        if !isPreview {
+            session.entity?.kind = sent.kind.name
+            session.entity?.sequenceNumber = sent.reply.sequenceNumber
+        }
+        let key = try await key(of: id, in: sent.store)
+        if !isPreview, key != nil { session.entity?.isEncrypted = true }
+        var output = try SentCommand.output(
+            sent.reply, kind: sent.kind, key: key, PayloadView(context), isDryRun: isPreview)
+        if context.global.output == .table {
+            output.text = try answer(sent.before, sent.reply, key: key, sent.took, isPreview: isPreview)
+        }
+        return output
     }
 
     /// An append that was cancelled is none: the store has taken it back, or never got it.
@@ -178,7 +190,7 @@ struct SessionMessages {
 
     /// Sends one command so many times, one after the other; the first that is rejected ends it.
     func repeated(_ count: Int, _ text: String) async throws -> CommandOutput {
-        let entity = try entity
+        let entity = try context.chosenEntity
         let (type, content) = try split(text)
         try context.checkWritable()
         let message = try await message(content, as: type)

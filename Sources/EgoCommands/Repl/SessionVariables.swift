@@ -1,3 +1,5 @@
+import CommandLineKit
+
 /// Variables of a session: `:name` is what was set, `:"name"` and `:'name'` the same as a string of JSON.
 enum SessionVariables {
     /// Whether a variable may have this name.
@@ -42,26 +44,7 @@ enum SessionVariables {
     }
 
     /// A text as a string of JSON.
-    static func quoted(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\r": result += "\\r"
-            case "\t": result += "\\t"
-            default:
-                if scalar.value < 0x20 {
-                    let digits = String(scalar.value, radix: 16)
-                    result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-                } else {
-                    result.unicodeScalars.append(scalar)
-                }
-            }
-        }
-        return result + "\""
-    }
+    static func quoted(_ text: String) -> String { OutputValue.text(text).json(.rfc3339) }
 
     private static func name(
         after text: Substring.UnicodeScalarView
