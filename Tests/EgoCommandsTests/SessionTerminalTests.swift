@@ -27,11 +27,16 @@ private struct TypedSession {
     }
 
     /// Types, and waits for what is wanted after it.
-    func type(_ text: String, for wanted: String, seconds: Double = 10) throws {
+    func type(_ text: String, for wanted: String, seconds: Double = 20) throws {
         let start = terminal.count
         terminal.send(text)
         try #require(
             terminal.wait(for: wanted, seconds: seconds, after: start), "\(wanted) after \(text): \(terminal.text)")
+    }
+
+    /// Types, and Tab until what is wanted is there.
+    func complete(_ typed: String, to wanted: String) throws {
+        try #require(terminal.complete(typed, to: wanted), "\(wanted) after \(typed): \(terminal.text)")
     }
 
     /// Types an input, and waits for what is wanted and for the prompt after it: what is typed before that one is typed
@@ -53,13 +58,13 @@ private struct TypedSession {
         let seen = String(decoding: terminal.text.utf8.dropFirst(start), as: UTF8.self)
         let end = try #require(seen.range(of: wanted)).upperBound
         let place = start + seen[..<end].utf8.count
-        try #require(terminal.wait(for: " => ", seconds: 10, after: place), "\(terminal.text)")
+        try #require(terminal.wait(for: " => ", after: place), "\(terminal.text)")
     }
 
     /// Leaves, and expects that all went well.
     func quit() {
         terminal.send("\\q\r")
-        #expect(terminal.finish(seconds: 10) == 0, "\(terminal.text)")
+        #expect(terminal.finish() == 0, "\(terminal.text)")
     }
 
     var history: [String] {
@@ -163,7 +168,7 @@ struct SessionTerminalTests {
     @Test("Ctrl-C gives up a list of completions that is longer than the screen")
     func interruptsCompletions() async throws {
         let session = try await TypedSession(columns: 40, rows: 8)
-        try session.type("\\\t\t", for: "--More--")
+        try session.complete("\\", to: "--More--")
         try session.interrupt()
         try session.run("\\state @1", for: "acc-1@1 ")
         session.quit()
@@ -428,15 +433,15 @@ struct SessionTerminalTests {
         let session = try await TypedSession()
         try Data().write(to: session.place.url.appending(path: "inputs.ego"))
         for (typed, wanted) in [
-            ("\\stat\t", "\\stat"), ("\\entit\t", "\\entities "), ("\\use acc-1\t", "\\use acc-1 "),
-            ("Cred\t", "CreditAccount "), ("CreditAccount {\"bal\t", "{\"balance\": "),
-            ("CreditAccount bal\t", "CreditAccount balance: "), ("\\dry Deb\t", "\\dry DebitAccount "),
-            ("\\i inp\t", "\\i inputs.ego"), ("\\desc TransferSta\t", "\\desc TransferSta"),
-            ("\\rebuild bal\t", "\\rebuild balances"), ("\\format cs\t", "\\format csv"),
-            ("\\events --limi\t", "\\events --limit "), ("\\repeat 3 Cred\t", "\\repeat 3 CreditAccount "),
-            ("\\new x --kin\t", "\\new x --kind"),
+            ("\\stat", "\\stat"), ("\\entit", "\\entities "), ("\\use acc-1", "\\use acc-1 "),
+            ("Cred", "CreditAccount "), ("CreditAccount {\"bal", "{\"balance\": "),
+            ("CreditAccount bal", "CreditAccount balance: "), ("\\dry Deb", "\\dry DebitAccount "),
+            ("\\i inp", "\\i inputs.ego"), ("\\desc TransferSta", "\\desc TransferSta"),
+            ("\\rebuild bal", "\\rebuild balances"), ("\\format cs", "\\format csv"),
+            ("\\events --limi", "\\events --limit "), ("\\repeat 3 Cred", "\\repeat 3 CreditAccount "),
+            ("\\new x --kin", "\\new x --kind"),
         ] {
-            try session.type(typed, for: wanted)
+            try session.complete(typed, to: wanted)
             try session.interrupt()
         }
         session.quit()
@@ -454,7 +459,7 @@ struct SessionTerminalTests {
         try session.type("\\use ac\t\t", for: "\\use ac")
         try session.type("x\u{3}", for: " => ")
         session.terminal.send("\u{4}")
-        #expect(session.terminal.finish(seconds: 10) == 0, "\(session.terminal.text)")
+        #expect(session.terminal.finish() == 0, "\(session.terminal.text)")
         #expect(!session.terminal.text.contains("ego: "))
     }
 
@@ -465,9 +470,9 @@ struct SessionTerminalTests {
         try #require(demo.code == 0, "\(demo.errors)")
         let session = try await TypedSession("$REPL", in: place, prompt: "[ro] => ")
         // The answer itself shows that it came in time: after 150 ms there is none.
-        try session.type("\\use acc-1234\t\t", for: "acc-12345")
+        try session.complete("\\use acc-1234", to: "acc-12345")
         try session.interrupt()
-        try session.type("\\use acc-1999\t\t", for: "acc-19999")
+        try session.complete("\\use acc-1999", to: "acc-19999")
         try session.interrupt()
         session.quit()
     }

@@ -84,6 +84,18 @@ final class Terminal {
         }
     }
 
+    /// Types, and then Tab until what is wanted is there: on a busy machine a completion that has nothing to say within
+    /// its time says nothing, and whoever types asks again.
+    func complete(_ typed: String, to wanted: String) -> Bool {
+        let start = count
+        send(typed)
+        for _ in 1...10 {
+            send("\t")
+            if wait(for: wanted, seconds: 2, after: start) { return true }
+        }
+        return false
+    }
+
     /// How many bytes were read so far, for ``wait(for:seconds:after:)``.
     var count: Int { bytes.count }
 

@@ -15,10 +15,11 @@ struct AdoptionTests {
         server = try PostgresServer.shared("adoption")
     }
 
-    /// Inserts as eGo for Go does, in a loop, until it is told to stop; returns how many, and the longest time that one
-    /// of them took.
-    private func insert(into database: EgoGoDatabase, until isDone: Flag) throws -> (count: Int, longest: Double) {
-        var (count, longest) = (0, 0.0)
+    /// Inserts as eGo for Go does, in a loop, until it is told to stop; returns how many.
+    ///
+    /// An insert that has to wait for a lock for a second fails, and ends it. What a busy machine takes is not counted.
+    private func insert(into database: EgoGoDatabase, until isDone: Flag) throws -> Int {
+        var count = 0
         let process = ChildProcess()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         process.arguments = [
@@ -29,9 +30,9 @@ struct AdoptionTests {
         process.standardOutput = output
         try process.run()
         let inline = database.version == .v3
+        try input.fileHandleForWriting.write(contentsOf: Data("SET lock_timeout = '1s';\n".utf8))
         while !isDone.isSet || count < 50 {
             count += 1
-            let start = Date()
             try input.fileHandleForWriting.write(
                 contentsOf: Data(
                     """
@@ -43,19 +44,18 @@ struct AdoptionTests {
 
                     """.utf8))
             if output.fileHandleForReading.availableData.isEmpty { break }
-            longest = max(longest, Date().timeIntervalSince(start))
         }
         try input.fileHandleForWriting.close()
         process.waitUntilExit()
-        #expect(process.terminationStatus == 0)
-        return (count, longest)
+        #expect(process.terminationStatus == 0, "a writer waited for a lock")
+        return count
     }
 
     @Test("stops no writer, and orders what is inserted meanwhile", arguments: EgoGoDatabase.Version.allCases)
     func besideWriter(_ version: EgoGoDatabase.Version) async throws {
         let database = try EgoGoDatabase(version, on: server)
         let isDone = Flag()
-        let result = Mutex<Result<(count: Int, longest: Double), any Error>?>(nil)
+        let result = Mutex<Result<Int, any Error>?>(nil)
         // A thread of its own: it blocks.
         let thread = Thread {
             let inserted = Result { try insert(into: database, until: isDone) }
@@ -65,9 +65,7 @@ struct AdoptionTests {
         try await database.adopt()
         isDone.set()
         try await eventually { result.withLock { $0 != nil } }
-        let (count, longest) = try #require(result.withLock { $0 }).get()
-        print("\(count) inserts, the longest \(longest) s")
-        #expect(longest < 1, "a writer waited for \(longest) s")
+        let count = try #require(result.withLock { $0 }).get()
         let store = try await database.open(readOnly: false)
         let all = try await journal(of: store)
         #expect(all.count == (try Expected.of(version).totals.events) + count)
