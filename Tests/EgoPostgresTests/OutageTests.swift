@@ -6,6 +6,7 @@ import EgoPostgres
 import EgoTestKit
 import Foundation
 import PostgresServer
+import Synchronization
 import Testing
 
 @Suite("When the server of a store goes away", .serialized)
@@ -60,15 +61,20 @@ struct OutageTests {
         await store.close()
     }
 
-    /// Ends the sessions of appenders again and again, at any moment of an append.
-    private func disturb(_ fresh: Fresh, while running: () -> Bool) async throws {
+    /// Ends the sessions of appenders again and again, at any moment of an append. Where none gets through, because the
+    /// machine is busy, the next one is given more time.
+    private func disturb(_ fresh: Fresh, progress: () -> Int, while running: () -> Bool) async throws {
+        var (last, longest) = (0, 15)
         while running() {
+            let now = progress()
+            longest = now > last ? 15 : min(longest * 2, 2_000)
+            last = now
             try fresh.sql(
                 """
                 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                 WHERE application_name = 'ego' AND pid <> pg_backend_pid()
                 """)
-            try await Task.sleep(for: .milliseconds(Int.random(in: 1...15)))
+            try await Task.sleep(for: .milliseconds(Int.random(in: 1...longest)))
         }
     }
 
@@ -76,8 +82,10 @@ struct OutageTests {
     func lostConnection(_ hasCommandIDs: Bool) async throws {
         let fresh = try await Fresh("outage")
         let store = try await fresh.open(PostgresStoreOptions(reconnectTimeout: .seconds(60)))
+        let done = Progress()
         let work = Task {
             for number in 0..<400 {
+                done.count.store(number, ordering: .relaxed)
                 let request = try append(
                     "a", 2, expecting: .exact(SequenceNumber(UInt64(number * 2))),
                     command: hasCommandIDs ? "c-\(number)" : nil)
@@ -91,7 +99,8 @@ struct OutageTests {
             }
         }
         let isDone = Flag()
-        async let disturbance: Void = disturb(fresh) { !isDone.isSet }
+        async let disturbance: Void = disturb(
+            fresh, progress: { done.count.load(ordering: .relaxed) }, while: { !isDone.isSet })
         do { try await work.value } catch { Issue.record(error) }
         isDone.set()
         try await disturbance
@@ -140,6 +149,11 @@ struct OutageTests {
 }
 
 /// A switch that one task turns on and another looks at.
+/// How far a test's work has come.
+private final class Progress: Sendable {
+    let count = Atomic(0)
+}
+
 final class Flag: @unchecked Sendable {
     private let lock = NSLock()
     private var value = false
