@@ -17,7 +17,6 @@ static inline void ego_rl_set_completion_over(int over) { rl_attempted_completio
 static inline const char *ego_rl_line(void) { return rl_line_buffer; }
 static inline int ego_rl_point(void) { return rl_point; }
 static inline void ego_rl_move_to_end(void) { rl_point = rl_end; }
-static inline int ego_history_length(void) { return history_length; }
 static inline void ego_rl_prepare_terminal(void) { if (rl_prep_term_function) rl_prep_term_function(1); }
 static inline void ego_rl_release_terminal(void) { if (rl_deprep_term_function) rl_deprep_term_function(); }
 

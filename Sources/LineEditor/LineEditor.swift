@@ -65,7 +65,7 @@ public final class LineEditor: Sendable {
     /// Reads a line. Only one may be read at a time.
     ///
     /// - Parameters:
-    ///   - prompt: stands before the line; parts that take no room on the terminal are between ``Prompt/hidden(_:)``.
+    ///   - prompt: stands before the line.
     ///   - text: stands there to be edited.
     ///   - completer: asked at each Tab with the line up to the cursor, on the editor's queue; nil for no completion.
     public func readLine(
@@ -283,10 +283,4 @@ private struct UnsafeCString: Sequence {
             return UInt8(bitPattern: next.pointee)
         }
     }
-}
-
-/// Parts of a prompt.
-public enum Prompt {
-    /// Text that takes no room on the terminal, such as a change of color.
-    public static func hidden(_ text: String) -> String { "\u{1}\(text)\u{2}" }
 }

@@ -94,27 +94,41 @@ struct SessionMessages {
         var took: Duration
     }
 
-    private func carryOut(_ text: String, isPreview: Bool) async throws -> Sent {
+    /// A message that was typed, and where it goes.
+    private struct Addressed {
+        var message: any Message
+        var entity: ReplSession.Entity
+        var kind: EntityKind
+        var store: any Store
+    }
+
+    private func address(_ text: String, isPreview: Bool) async throws -> Addressed {
         let entity = try context.chosenEntity
         let (type, content) = try split(text)
         if !isPreview { try context.checkWritable() }
         let message = try await message(content, as: type)
         let store = try await context.open(readOnly: isPreview)
         let resolver = EntityResolver(store: store, domain: context.domain)
-        let record = try await resolver.record(entity.id)
         let kind = try await resolver.kind(
-            of: entity.id, record: record, requested: entity.kind, commandType: type.name)
-        let engine = context.engine(on: store)
+            of: entity.id, record: try await resolver.record(entity.id), requested: entity.kind,
+            commandType: type.name)
+        return Addressed(message: message, entity: entity, kind: kind, store: store)
+    }
+
+    private func carryOut(_ text: String, isPreview: Bool) async throws -> Sent {
+        let command = try await address(text, isPreview: isPreview)
+        let (id, kind) = (command.entity.id, command.kind)
+        let engine = context.engine(on: command.store)
         let start = ContinuousClock.now
         do {
-            let before = try await engine.state(of: entity.id, kind: kind)
+            let before = try await engine.state(of: id, kind: kind)
             let reply =
                 isPreview
-                ? try await engine.preview(message, to: entity.id, kind: kind)
-                : try await engine.send(message, to: entity.id, kind: kind)
+                ? try await engine.preview(command.message, to: id, kind: kind)
+                : try await engine.send(command.message, to: id, kind: kind)
             let took = ContinuousClock.now - start
             await engine.shutdown()
-            return Sent(store: store, kind: kind, before: before, reply: reply, took: took)
+            return Sent(store: command.store, kind: kind, before: before, reply: reply, took: took)
         } catch {
             await engine.shutdown()
             throw error
@@ -190,16 +204,9 @@ struct SessionMessages {
 
     /// Sends one command so many times, one after the other; the first that is rejected ends it.
     func repeated(_ count: Int, _ text: String) async throws -> CommandOutput {
-        let entity = try context.chosenEntity
-        let (type, content) = try split(text)
-        try context.checkWritable()
-        let message = try await message(content, as: type)
-        let store = try await context.open(readOnly: false)
-        let resolver = EntityResolver(store: store, domain: context.domain)
-        let kind = try await resolver.kind(
-            of: entity.id, record: try await resolver.record(entity.id), requested: entity.kind,
-            commandType: type.name)
-        let engine = context.engine(on: store)
+        let command = try await address(text, isPreview: false)
+        let (entity, kind) = (command.entity, command.kind)
+        let engine = context.engine(on: command.store)
         let progress = context.progress("repeat")
         let start = ContinuousClock.now
         var (done, events) = (0, 0)
@@ -210,7 +217,7 @@ struct SessionMessages {
             first = try await engine.state(of: entity.id, kind: kind).sequenceNumber
             while done < count {
                 try Task.checkCancellation()
-                let reply = try await engine.send(message, to: entity.id, kind: kind)
+                let reply = try await engine.send(command.message, to: entity.id, kind: kind)
                 done += 1
                 events += reply.events.count
                 last = reply.sequenceNumber
