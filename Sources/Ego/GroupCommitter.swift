@@ -76,7 +76,12 @@ final class GroupCommitter<Request: Sendable, Outcome: Sendable>: Sendable {
     }
 
     private func drain() async {
-        repeat { await commitGroup() } while !finishOrGoOn()
+        repeat {
+            let count = await commitGroup()
+            // Whoever was answered may have a next command. They run first, so that those travel together: else the one
+            // that is fastest is committed alone, and all others wait for that.
+            if count > 1 { await Task.yield() }
+        } while !finishOrGoOn()
     }
 
     /// Whether nothing is left; the committer is idle then.
@@ -92,16 +97,19 @@ final class GroupCommitter<Request: Sendable, Outcome: Sendable>: Sendable {
         return true
     }
 
-    private func commitGroup() async {
+    /// - Returns: how many writes the group had.
+    @discardableResult
+    private func commitGroup() async -> Int {
         if batching.batchThreshold > 1 { await gather() }
         let group = takeGroup()
-        if group.isEmpty { return }
+        if group.isEmpty { return 0 }
         do throws(StoreError) {
             let outcomes = try await write(group.map(\.request))
             settle(group) { index, owner in owner.verdict(for: outcomes[index]) }
         } catch {
             settle(group) { _, owner in .failed(owner.storageError(error)) }
         }
+        return group.count
     }
 
     private func takeGroup() -> [Entry] {

@@ -70,3 +70,43 @@ struct EntityRow: Sendable {
     var shard: Int64
     var isErased: Bool
 }
+
+/// What a connection that writes knows of entities, so that it need not read them for each append.
+///
+/// It holds for as long as nobody else has written: ``SQLiteConnection/forgetEntitiesOfOthers()`` asks for that within
+/// the transaction.
+struct KnownEntities {
+    private var rows: [PersistenceID: EntityRow] = [:]
+    /// The state of the database, as other connections have left it, that the rows were read in.
+    var dataVersion: Int64?
+    /// Beyond so many, all are forgotten: those that are used often come back.
+    private static let limit = 10_000
+
+    subscript(_ id: PersistenceID) -> EntityRow? {
+        get { rows[id] }
+        set {
+            if rows.count >= Self.limit { forget() }
+            rows[id] = newValue
+        }
+    }
+
+    mutating func forget() { rows.removeAll(keepingCapacity: true) }
+}
+
+extension SQLiteConnection {
+    private static let selectDataVersion = "PRAGMA data_version"
+
+    /// The same as ``entity(making:kind:shardCount:)``, from memory where it is known.
+    func knownEntity(making id: PersistenceID, kind: String?, shardCount: UInt32) throws(SQLiteError) -> EntityRow {
+        if let row = entities[id] { return row }
+        return try entity(making: id, kind: kind, shardCount: shardCount)
+    }
+
+    /// Forgets entities when another connection has written since the last time. Inside a write transaction only, in
+    /// which nobody else writes.
+    func forgetEntitiesOfOthers() throws(SQLiteError) {
+        let version = try first(Self.selectDataVersion) { $0.integer(0) }
+        if version != entities.dataVersion { entities.forget() }
+        entities.dataVersion = version
+    }
+}

@@ -1,7 +1,8 @@
 import CSQLite
 import EgoCore
 
-/// One handle of libsqlite3. Belongs to the executor of its ``SQLiteWorker``.
+/// One handle of libsqlite3. Belongs to the executor of its ``SQLiteWorker``, or to the call that
+/// has taken it from ``SQLiteReaders``.
 final class SQLiteConnection {
     /// For whoever uses the library without this class, which only a measurement does.
     let handle: OpaquePointer
@@ -10,6 +11,8 @@ final class SQLiteConnection {
     var names: [Int64: String] = [:]
     /// Numbers of interned names, as this connection has read or written them.
     var nameIDs: [ExactText: Int64] = [:]
+    /// Entities that this connection has appended to.
+    var entities = KnownEntities()
 
     /// How a file is opened.
     enum Mode {
@@ -111,6 +114,7 @@ final class SQLiteConnection {
         } catch {
             var error = error
             nameIDs = [:]  // some of them may have been made by this transaction
+            entities.forget()
             // After some errors (a full disk among them) SQLite has rolled back by itself.
             if isInTransaction {
                 do { try execute("ROLLBACK") } catch let second { error.secondary.append(second) }
@@ -168,10 +172,22 @@ struct ExactText: Hashable {
 
     init(_ text: String) { self.text = text }
 
-    static func == (left: Self, right: Self) -> Bool { left.text.utf8.elementsEqual(right.text.utf8) }
+    static func == (left: Self, right: Self) -> Bool {
+        var (left, right) = (left.text, right.text)
+        return left.withUTF8 { left in
+            right.withUTF8 { right in
+                left.count == right.count && left.elementsEqual(right)
+            }
+        }
+    }
 
+    /// Texts that are used as keys here differ in their length or their end; to read all of a long statement each time
+    /// would take longer than some of the statements do.
     func hash(into hasher: inout Hasher) {
         var text = text
-        text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+        text.withUTF8 { bytes in
+            hasher.combine(bytes.count)
+            hasher.combine(bytes: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(bytes).suffix(16)))
+        }
     }
 }

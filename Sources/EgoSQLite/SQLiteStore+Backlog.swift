@@ -10,7 +10,7 @@ extension SQLiteStore {
             try connection.run("mark the journal") { () throws(SQLiteError) in try connection.isMarkDue() }
         }
         if writer != nil, isDue { try await extendMarks() }
-        return try await read { (connection) throws(StoreError) in
+        return try await readAtLength { (connection) throws(StoreError) in
             // One view for all of it: counted twice or not at all is wrong.
             try connection.transaction(.read) { () throws(StoreError) in
                 try connection.run("count events") { () throws(SQLiteError) in

@@ -44,7 +44,7 @@ extension SQLiteStore {
     }
 
     public func inspect(_ work: @escaping ReadModelWork) async throws(StoreError) {
-        try await read { (connection) throws(StoreError) in
+        try await readAtLength { (connection) throws(StoreError) in
             try connection.transaction(.read) { () throws(StoreError) in
                 let transaction = SQLiteTransaction(connection)
                 defer { transaction.end() }

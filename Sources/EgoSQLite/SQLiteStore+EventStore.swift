@@ -7,8 +7,9 @@ extension SQLiteStore {
     public func append(_ group: [AppendRequest]) async throws(StoreError) -> [AppendOutcome] {
         if group.isEmpty { return [] }
         let shardCount = shardCount
-        let outcomes = try await write { (connection) throws(StoreError) in
+        let outcomes = try await write(keepsEntities: true) { (connection) throws(StoreError) in
             try connection.run("append") { () throws(SQLiteError) in
+                try connection.forgetEntitiesOfOthers()
                 var failed: Set<PersistenceID> = []
                 var outcomes: [AppendOutcome] = []
                 outcomes.reserveCapacity(group.count)
@@ -28,8 +29,9 @@ extension SQLiteStore {
     private static func append(
         _ request: AppendRequest, on connection: SQLiteConnection, shardCount: UInt32, poisoned: Bool
     ) throws(SQLiteError) -> AppendOutcome {
-        let entity = try connection.entity(
+        var entity = try connection.knownEntity(
             making: request.persistenceID, kind: request.kind, shardCount: shardCount)
+        defer { connection.entities[request.persistenceID] = entity }
         if entity.isErased { return .erased }
         let commandID = request.metadata.commandID
         if let commandID, let record = try connection.command(commandID, ofEntity: entity.id) {
@@ -55,6 +57,7 @@ extension SQLiteStore {
                 ])
             position = connection.lastInsertedRow
         }
+        entity.last += Int64(request.events.count)
         let after = last.advanced(by: request.events.count)
         if let commandID {
             try connection.execute(
@@ -113,22 +116,17 @@ extension SQLiteStore {
         }
     }
 
-    private static let selectJournal = """
-        SELECT v.position, v.sequence_number, v.timestamp, v.shard, v.manifest, v.flags, v.encryption_key, v.metadata,
-            v.unknown_fields, v.payload, v.checksum, e.persistence_id,
-            EXISTS (SELECT 1 FROM ego_tombstones t WHERE t.entity = v.entity)
-        FROM ego_events v JOIN ego_entities e ON e.id = v.entity
-        WHERE v.position > ?1
-        ORDER BY v.position LIMIT ?2
+    private static let selectJournal = selectJournal(where: "")
+    private static let selectJournalOfShard = selectJournal(where: "AND v.shard = ?3")
+
+    private static func selectJournal(where condition: String) -> String {
         """
-    private static let selectJournalOfShard = """
         SELECT v.position, v.sequence_number, v.timestamp, v.shard, v.manifest, v.flags, v.encryption_key, v.metadata,
-            v.unknown_fields, v.payload, v.checksum, e.persistence_id,
-            EXISTS (SELECT 1 FROM ego_tombstones t WHERE t.entity = v.entity)
-        FROM ego_events v JOIN ego_entities e ON e.id = v.entity
-        WHERE v.position > ?1 AND v.shard = ?3
-        ORDER BY v.position LIMIT ?2
+            v.unknown_fields, v.payload, v.checksum, e.persistence_id, t.entity IS NOT NULL
+        FROM ego_events v JOIN ego_entities e ON e.id = v.entity LEFT JOIN ego_tombstones t ON t.entity = v.entity
+        WHERE v.position > ?1 \(condition) ORDER BY v.position LIMIT ?2
         """
+    }
 
     public func journal(
         after offset: Offset, shard: Shard?, limit: PageLimit
@@ -138,6 +136,7 @@ extension SQLiteStore {
             try connection.transaction(.read) { () throws(StoreError) in
                 try connection.run("read the journal") { () throws(SQLiteError) in
                     var events: [PersistedEvent] = []
+                    events.reserveCapacity(min(limit.rows, 1_000))
                     var bytes = 0
                     var isFull = false
                     var parameters: [SQLiteValue] = [
@@ -189,7 +188,7 @@ extension SQLiteStore {
         "SELECT position FROM ego_events WHERE timestamp >= ?1 ORDER BY position LIMIT 1"
 
     public func offset(before moment: Timestamp) async throws(StoreError) -> Offset {
-        try await read { (connection) throws(StoreError) in
+        try await readAtLength { (connection) throws(StoreError) in
             try connection.run("find the moment") { () throws(SQLiteError) in
                 let first = try connection.first(Self.selectPositionAt, [.time(moment)]) { $0.integer(0) }
                 if let first { return Offset(position: Position(first - 1)) }
@@ -256,7 +255,7 @@ extension SQLiteConnection {
     func event(_ row: SQLiteStatement, of id: PersistenceID) throws(SQLiteError) -> PersistedEvent {
         let flags = EventFlags(rawValue: row.integer(5))
         // What this program wrote decodes; metadata that somebody damaged is shown as none rather than hiding the event.
-        let metadata = (try? EventMetadata(encoded: row.blob(7))) ?? .none
+        let metadata = row.isNull(7) ? .none : (try? EventMetadata(encoded: row.blob(7))) ?? .none
         let payload = row.blob(9)
         return PersistedEvent(
             persistenceID: id, sequenceNumber: SequenceNumber(UInt64(bitPattern: row.integer(1))),
@@ -265,7 +264,7 @@ extension SQLiteConnection {
             manifest: try name(row.integer(4)), payload: payload,
             encryptionKeyID: row.isNull(6) ? "" : try name(row.integer(6)), isEncrypted: flags.isEncrypted,
             isDeleted: flags.isDeleted, isDamaged: !row.isNull(10) && row.integer(10) != payload.payloadChecksum,
-            metadata: metadata, unknownFields: row.blob(8))
+            metadata: metadata, unknownFields: row.isNull(8) ? [] : row.blob(8))
     }
 }
 

@@ -11,7 +11,7 @@ extension SQLiteStore {
 
     public func flaws(isThorough: Bool) async throws(StoreError) -> [StorageFlaw] {
         let wanted = try Self.schemaObjects()
-        return try await read { (connection) throws(StoreError) in
+        return try await readAtLength { (connection) throws(StoreError) in
             try connection.run("inspect the store") { () throws(SQLiteError) in
                 let found = try connection.all(Self.selectObjects, [], Self.object)
                 var flaws = Self.differences(wanted, found)

@@ -20,7 +20,7 @@ extension SQLiteStore {
         """
 
     public func hazards(now: Timestamp, isThorough: Bool) async throws(StoreError) -> [StoreHazard] {
-        try await read { (connection) throws(StoreError) in
+        try await readAtLength { (connection) throws(StoreError) in
             try connection.run("look at the journal") { () throws(SQLiteError) in
                 if !isThorough { return [] }  // there is no server
                 func found(_ sql: String) throws(SQLiteError) -> (Int, PersistenceID)? {

@@ -13,7 +13,7 @@ extension SQLiteStore {
     public func newestInlineState(
         of id: PersistenceID, through last: SequenceNumber
     ) async throws(StoreError) -> PersistedEvent? {
-        try await read { (connection) throws(StoreError) in
+        try await readAtLength { (connection) throws(StoreError) in
             try connection.run("read inline state") { () throws(SQLiteError) in
                 var found: PersistedEvent?
                 try connection.query(

@@ -22,7 +22,7 @@ extension SQLiteStore {
         """
 
     public func entities(_ query: EntityQuery) async throws(StoreError) -> [EntitySummary] {
-        try await read { (connection) throws(StoreError) in
+        try await readAtLength { (connection) throws(StoreError) in
             try connection.run("list entities") { () throws(SQLiteError) in
                 var found: [EntitySummary] = []
                 try connection.query(
@@ -72,7 +72,7 @@ extension SQLiteStore {
         """
 
     public func statistics() async throws(StoreError) -> StoreStatistics {
-        try await read { (connection) throws(StoreError) in
+        try await readAtLength { (connection) throws(StoreError) in
             try connection.transaction(.read) { () throws(StoreError) in
                 try connection.run("count") { () throws(SQLiteError) in
                     let head = try connection.head()
@@ -150,7 +150,7 @@ extension SQLiteStore {
     private static let countDeadLetters = "SELECT count(*) FROM ego_dead_letters WHERE persistence_id = ?1"
 
     public func deadLetterCount(of id: PersistenceID) async throws(StoreError) -> Int {
-        try await read { (connection) throws(StoreError) in
+        try await readAtLength { (connection) throws(StoreError) in
             try connection.run("count dead letters") { () throws(SQLiteError) in
                 Int(try connection.first(Self.countDeadLetters, [.text(id.rawValue)]) { $0.integer(0) } ?? 0)
             }

@@ -60,7 +60,7 @@ extension SQLiteStore {
     }
 
     public func deadLetters(_ query: DeadLetterQuery) async throws(StoreError) -> [DeadLetter] {
-        try await read { (connection) throws(StoreError) in
+        try await readAtLength { (connection) throws(StoreError) in
             try connection.run("read dead letters") { () throws(SQLiteError) in
                 try connection.all(
                     Self.selectDeadLetters,

@@ -44,7 +44,7 @@ extension SQLiteStore {
 
     public func residue(_ search: ResidueSearch) async throws(StoreError) -> PurgeReport {
         let path = path
-        return try await read { (_) throws(StoreError) in
+        return try await readAtLength { (_) throws(StoreError) in
             var report = try SQLiteDeadSpace.scan(path, for: search)
             report.notCovered = Self.notCovered
             return report

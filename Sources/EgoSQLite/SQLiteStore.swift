@@ -9,8 +9,7 @@ public final class SQLiteStore: Store {
     public let path: String
     let writer: SQLiteWorker?
     let shardCount: UInt32
-    private let readers: [SQLiteWorker]
-    private let nextReader = Atomic<Int>(0)
+    private let readers: SQLiteReaders
     private let storeMetadata: StoreMetadata
     /// Given after each append of this process.
     let appended = AppendSignal()
@@ -29,13 +28,11 @@ public final class SQLiteStore: Store {
         guard case .current(let metadata) = found else { throw found.openError(path) }
         self.storeMetadata = metadata
         self.shardCount = metadata.shardCount
-        var readers = [SQLiteWorker(label: "ego.sqlite.reader", connection: first)]
+        var connections = [first]
         for _ in 1..<max(options.readers, 1) {
-            readers.append(
-                SQLiteWorker(
-                    label: "ego.sqlite.reader", connection: try Self.connect(path, mode: mode, options: options)))
+            connections.append(try Self.connect(path, mode: mode, options: options))
         }
-        self.readers = readers
+        self.readers = SQLiteReaders(connections)
         if options.readOnly {
             self.writer = nil
         } else {
@@ -48,27 +45,36 @@ public final class SQLiteStore: Store {
 
     public func close() async {
         // The writer last: the last connection that closes checkpoints the log, which a reader cannot.
-        for reader in readers { await reader.close() }
+        await readers.close()
         await writer?.close()
     }
 
     public func metadata() async throws(StoreError) -> StoreMetadata { storeMetadata }
 
-    /// Runs `body` on one of the reading connections, inside a transaction when it reads more than once.
+    /// Reads a bounded number of rows that an index leads to. `body` opens a transaction when it reads more than once.
     func read<Value: Sendable>(
+        _ body: @Sendable (SQLiteConnection) throws(StoreError) -> Value
+    ) async throws(StoreError) -> Value {
+        try await readers.run(body)
+    }
+
+    /// Reads what may take long, such as a whole table.
+    func readAtLength<Value: Sendable>(
         _ body: @escaping @Sendable (SQLiteConnection) throws(StoreError) -> Value
     ) async throws(StoreError) -> Value {
-        let index = nextReader.add(1, ordering: .relaxed).oldValue
-        return try await readers[abs(index % readers.count)].run(body)
+        try await readers.runAtLength(body)
     }
 
     /// Runs `body` in a write transaction.
+    ///
+    /// - Parameter keepsEntities: whether `body` keeps what the connection knows of entities up to date.
     func write<Value: Sendable>(
-        _ body: @escaping @Sendable (SQLiteConnection) throws(StoreError) -> Value
+        keepsEntities: Bool = false, _ body: @escaping @Sendable (SQLiteConnection) throws(StoreError) -> Value
     ) async throws(StoreError) -> Value {
         guard let writer else { throw StoreError(.readOnly, "the store was opened for reading only") }
         return try await writer.run { (connection) throws(StoreError) in
-            try connection.transaction(.write) { () throws(StoreError) in try body(connection) }
+            if !keepsEntities { connection.entities.forget() }
+            return try connection.transaction(.write) { () throws(StoreError) in try body(connection) }
         }
     }
 
