@@ -12,11 +12,10 @@ struct DurableStateProgram<Behavior: EntityBehavior>: EntityProgram {
     let store: any StateStore & EventStore
     let reader: EventReader
     let time: any TimeSource
-    let committer: GroupCommitter<StateWrite, StateOutcome>
 
     var kind: String { behavior.kind }
 
-    func recover(_ id: PersistenceID) async throws(EgoError) -> Versioned<State> {
+    func recover(_ id: PersistenceID) async throws(EgoError) -> (state: State, version: SequenceNumber) {
         let info: StreamInfo?
         let stored: StoredState?
         do throws(StoreError) {
@@ -27,29 +26,31 @@ struct DurableStateProgram<Behavior: EntityBehavior>: EntityProgram {
         }
         if info?.isErased == true { throw .erased(id) }
         try EgoError.check(kind, of: id, recorded: info?.kind)
-        guard let stored else { return Versioned(state: behavior.initialState(for: id), version: .zero) }
+        guard let stored else { return (behavior.initialState(for: id), .zero) }
         do throws(PayloadError) {
-            return Versioned(state: try State(decoding: reader.clear(stored)), version: stored.version)
+            return (try State(decoding: reader.clear(stored)), stored.version)
         } catch {
             throw EgoError(FoldError.undecodable(sequenceNumber: stored.version, cause: error), id)
         }
     }
 
     func transition(
-        _ effects: State?, from current: Versioned<State>, of id: PersistenceID, metadata: EventMetadata
-    ) throws -> Transition<State, Never, StateWrite>? {
+        _ effects: State?, from _: State, _ version: SequenceNumber, of id: PersistenceID, metadata: EventMetadata
+    ) throws -> Transition? {
         guard let state = effects else { return nil }
         return Transition(
-            after: Versioned(state: state, version: current.version.next), events: [],
-            request: StateWrite(
-                persistenceID: id, kind: kind, expectedVersion: current.version, timestamp: time.now(),
-                payload: try AnyPayload(packing: state).serialized(), metadata: metadata))
+            after: Versioned(state: state, version: version.next), events: TypedEvents([Never]()),
+            write: .save(
+                StateWrite(
+                    persistenceID: id, kind: kind, expectedVersion: version, timestamp: time.now(),
+                    payload: try AnyPayload(packing: state).serialized(), metadata: metadata)))
     }
 
-    func record(_ metadata: EventMetadata, at version: SequenceNumber, of id: PersistenceID) -> StateWrite {
-        StateWrite(
-            persistenceID: id, kind: kind, expectedVersion: version, timestamp: time.now(), payload: nil,
-            metadata: metadata)
+    func record(_ metadata: EventMetadata, at version: SequenceNumber, of id: PersistenceID) -> EntityWrite {
+        .save(
+            StateWrite(
+                persistenceID: id, kind: kind, expectedVersion: version, timestamp: time.now(), payload: nil,
+                metadata: metadata))
     }
 
     func answer(_ record: CommandRecord, of id: PersistenceID) async throws(EgoError) -> Reply<State, Never> {
@@ -63,15 +64,6 @@ struct DurableStateProgram<Behavior: EntityBehavior>: EntityProgram {
         }
         return Reply(
             persistenceID: id, state: current.state, sequenceNumber: record.after, events: [], isRepeated: true)
-    }
-
-    func verdict(for outcome: StateOutcome, of id: PersistenceID) -> Ticket.Verdict {
-        switch outcome {
-        case .saved: .committed
-        case .conflict: .rerun
-        case .duplicate(let record): .duplicate(record)
-        case .erased: .failed(.erased(id))
-        }
     }
 
     func command(_ commandID: CommandID, of id: PersistenceID) async throws(StoreError) -> CommandRecord? {

@@ -17,8 +17,7 @@ public final class Engine: Sendable {
     private let hosts: [String: any EntityHost]
     private let registry: EntityRegistry
     private let context: EngineContext
-    private let events: GroupCommitter<AppendRequest, AppendOutcome>
-    private let states: GroupCommitter<StateWrite, StateOutcome>
+    private let committers: EntityCommitters
     private let sweeper: Task<Void, Never>?
     let store: any Store
     let projections = ProjectionHost()
@@ -38,20 +37,14 @@ public final class Engine: Sendable {
             configuration: configuration, time: time, log: log,
             snapshots: SnapshotWriter(store: store, retention: configuration.retention, time: time, log: log),
             erasures: ErasureWatch(store: store, registry: registry))
-        let events = GroupCommitter<AppendRequest, AppendOutcome>(
-            batching: configuration.batching, time: time
-        ) { (group) async throws(StoreError) in try await store.append(group) }
-        let states = GroupCommitter<StateWrite, StateOutcome>(
-            batching: configuration.batching, time: time
-        ) { (group) async throws(StoreError) in try await store.save(group) }
+        let committers = EntityCommitters(store: store, batching: configuration.batching, time: time)
         let factory = HostFactory(
-            store: store, reader: domain.reader, registry: registry, context: context, events: events, states: states)
+            store: store, reader: domain.reader, registry: registry, context: context, committers: committers)
         self.hosts = Dictionary(
             domain.kinds.map { ($0.name, factory.host(of: $0)) }, uniquingKeysWith: { first, _ in first })
         self.registry = registry
         self.context = context
-        self.events = events
-        self.states = states
+        self.committers = committers
         self.sweeper = configuration.passivation.idleTime.map { idleTime in
             Task {
                 // An entity leaves after one to one and a quarter times the idle time.
@@ -141,8 +134,8 @@ public final class Engine: Sendable {
         sweeper?.cancel()
         await projections.stop()
         await context.calls.close()
-        await events.becomeIdle()
-        await states.becomeIdle()
+        await committers.events.becomeIdle()
+        await committers.states.becomeIdle()
         await context.snapshots.becomeIdle()
     }
 
@@ -167,8 +160,7 @@ private struct HostFactory {
     let reader: EventReader
     let registry: EntityRegistry
     let context: EngineContext
-    let events: GroupCommitter<AppendRequest, AppendOutcome>
-    let states: GroupCommitter<StateWrite, StateOutcome>
+    let committers: EntityCommitters
 
     func host(of kind: EntityKind) -> any EntityHost {
         switch kind.behavior {
@@ -191,8 +183,9 @@ private struct HostFactory {
         _ behavior: B, _ handler: Handler<B.Command, B.State, [B.Event]>
     ) -> any EntityHost {
         let program = EventSourcedProgram(
-            behavior: behavior, handler: handler, store: store, reader: reader, time: context.time, committer: events)
-        return KindHost(program, initialState: behavior.initialState, registry: registry, context: context)
+            behavior: behavior, handler: handler, store: store, reader: reader, time: context.time)
+        return KindHost(
+            program, committers, initialState: behavior.initialState, registry: registry, context: context)
     }
 
     private func durableState<B: DurableStateBehavior>(_ behavior: B) -> any EntityHost {
@@ -207,7 +200,8 @@ private struct HostFactory {
         _ behavior: B, _ handler: Handler<B.Command, B.State, B.State?>
     ) -> any EntityHost {
         let program = DurableStateProgram(
-            behavior: behavior, handler: handler, store: store, reader: reader, time: context.time, committer: states)
-        return KindHost(program, initialState: behavior.initialState, registry: registry, context: context)
+            behavior: behavior, handler: handler, store: store, reader: reader, time: context.time)
+        return KindHost(
+            program, committers, initialState: behavior.initialState, registry: registry, context: context)
     }
 }

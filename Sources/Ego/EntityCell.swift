@@ -6,10 +6,7 @@ import Synchronization
 /// One active entity: its committed state, the state that its commands under way lead to, and those commands.
 ///
 /// No task, actor or queue of its own: callers run the handler themselves, one at a time under the lock.
-final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
-    typealias Outcome = Program.Outcome
-    typealias EntityReply = Reply<Program.State, Program.Event>
-
+final class EntityCell: Sendable {
     private enum Phase {
         /// The state is not known; the next command loads it.
         case cold
@@ -24,14 +21,14 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
     private struct Pending {
         let ticket: Ticket
         let commandID: CommandID?
-        let after: Versioned<Program.State>
+        let after: Versioned
     }
 
     private struct Core {
         var phase = Phase.cold
-        var committed: Versioned<Program.State>
+        var committed: Versioned
         /// The state after all commands under way.
-        var latest: Versioned<Program.State>
+        var latest: Versioned
         var pending: [Pending] = []
         /// How many of `pending`, from its start, are committed already.
         var settled = 0
@@ -45,13 +42,13 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
 
     let id: PersistenceID
     let use = EntityUse()
-    private let program: Program
+    let program: CellProgram
     private let core: Mutex<Core>
     private let gate = Gate()
     private let context: EngineContext
-    private let start: Versioned<Program.State>
+    private let start: Versioned
 
-    init(_ id: PersistenceID, program: Program, initialState: Program.State, context: EngineContext) {
+    init(_ id: PersistenceID, program: CellProgram, initialState: any Message, context: EngineContext) {
         self.id = id
         self.program = program
         self.context = context
@@ -67,22 +64,24 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
     // such look: it has failed then.
 
     /// Runs a command; nil when the entity has left memory meanwhile, and the caller has to ask the registry again.
-    func send(_ command: Program.Command, _ options: CommandOptions) async throws(EgoError) -> EntityReply? {
+    func send(_ decision: Decision, _ options: CommandOptions) async throws(EgoError) -> CellReply? {
         guard enter() else { return nil }
         defer { core.withLock { $0.calls -= 1 } }
-        guard case .awaiting(let handle) = program.handler else {
-            return try await run(options) { [self] in decide(command, options) }
-        }
-        let gate = GatePass(gate)
-        defer { gate.leave() }
-        return try await run(options) { [self] in
-            await gate.enter()
-            return await decide(command, options, awaiting: handle, gate: gate)
+        switch decision {
+        case .immediate(let decide):
+            return try await run(options) { [self] in step(decide, options) }
+        case .awaiting(let decide):
+            let gate = GatePass(gate)
+            defer { gate.leave() }
+            return try await run(options) { [self] in
+                await gate.enter()
+                return await step(decide, options, gate)
+            }
         }
     }
 
     /// What a command would do to the committed state; nothing is written.
-    func preview(_ command: Program.Command, _ options: CommandOptions) async throws(EgoError) -> EntityReply? {
+    func preview(_ decision: Decision, _ options: CommandOptions) async throws(EgoError) -> CellReply? {
         guard enter() else { return nil }
         defer { core.withLock { $0.calls -= 1 } }
         let current = try await load()
@@ -92,23 +91,22 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
             throw conflict(expected, current.version)
         }
         do {
-            let effects: Program.Effects
-            switch program.handler {
-            case .immediate(let handle): effects = try handle(command, current.state)
-            case .awaiting(let handle):
+            let transition: Transition?
+            switch decision {
+            case .immediate(let decide): transition = try decide(current)
+            case .awaiting(let decide):
                 await gate.enter()
                 defer { gate.leave() }
-                effects = try await handle(command, current.state)
+                transition = try await decide(current)
             }
-            let transition = try program.transition(effects, from: current, of: id, metadata: .none)
-            return reply(transition?.after ?? current, transition?.events ?? [])
+            return CellReply(current: transition?.after ?? current, events: transition?.events)
         } catch {
             throw EgoError(thrownByBehavior: error, id)
         }
     }
 
     /// The committed state; nil when the entity has left memory meanwhile.
-    func read() async throws(EgoError) -> Versioned<Program.State>? {
+    func read() async throws(EgoError) -> Versioned? {
         guard enter() else { return nil }
         defer { core.withLock { $0.calls -= 1 } }
         let state = try await load()
@@ -118,12 +116,12 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
 
     /// What to do after a command was decided, or could not be.
     private enum Step {
-        case reply(EntityReply)
+        case reply(CellReply)
         case fail(EgoError)
         /// Wait for the command's own commit, then answer.
-        case commit(Ticket, leads: Bool, EntityReply)
+        case commit(Ticket, leads: Bool, CellReply)
         /// Nothing to write: answer once the commit of an earlier command proves the state that this was decided on.
-        case answerAfter(Ticket, Result<EntityReply, EgoError>)
+        case answerAfter(Ticket, Result<CellReply, EgoError>)
         /// Load the entity, then decide.
         case load
         /// Wait for another command's commit, then decide.
@@ -133,12 +131,12 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
     /// How the decision of an awaiting handler begins.
     private enum Begin {
         case step(Step)
-        case decide(Versioned<Program.State>, Lineage)
+        case decide(Versioned, Lineage)
     }
 
     /// How a load goes on.
     private enum LoadStep {
-        case known(Versioned<Program.State>)
+        case known(Versioned)
         case wait(Ticket)
         case fail(EgoError)
         case read
@@ -146,7 +144,7 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
 
     private func run(
         _ options: CommandOptions, decide: () async -> Step
-    ) async throws(EgoError) -> EntityReply {
+    ) async throws(EgoError) -> CellReply {
         var conflicts = 0
         var hasReloaded = false
         while true {
@@ -154,7 +152,7 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
                 return reply
             }
             let ticket: Ticket
-            let answer: Result<EntityReply, EgoError>?
+            let answer: Result<CellReply, EgoError>?
             var isOwn = false
             switch await decide() {
             case .reply(let reply):
@@ -176,7 +174,7 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
             case .answerAfter(let other, let result): (ticket, answer) = (other, result)
             case .commit(let own, let leads, let reply):
                 (ticket, answer, isOwn) = (own, .success(reply), true)
-                if leads { await program.committer.lead() }
+                if leads { await program.committers.lead(isAppend: program.isEventSourced) }
             }
             switch await ticket.verdict() {
             case .committed:
@@ -190,7 +188,7 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
                         .conflict, "other writers won \(conflicts) times in a row", persistenceID: id)
                 }
             case .duplicate(let record):
-                if isOwn { return try await program.answer(record, of: id) }
+                if isOwn { return try await program.answer(record, id) }
             case .failed(let error):
                 if isOwn { throw error }
             }
@@ -198,32 +196,30 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
     }
 
     /// The answer to an earlier command of the same ID.
-    private func earlierReply(_ commandID: CommandID) async throws(EgoError) -> EntityReply? {
+    private func earlierReply(_ commandID: CommandID) async throws(EgoError) -> CellReply? {
         let underWay = core.withLock { core in
             core.pending[core.settled...].first { $0.commandID == commandID }?.ticket
         }
         if let underWay { _ = await underWay.verdict() }
         let record: CommandRecord?
-        do { record = try await program.command(commandID, of: id) } catch { throw EgoError(error, id) }
+        do { record = try await program.command(commandID, id) } catch { throw EgoError(error, id) }
         guard let record else { return nil }
-        return try await program.answer(record, of: id)
+        return try await program.answer(record, id)
     }
 
-    private func decide(_ command: Program.Command, _ options: CommandOptions) -> Step {
+    private func step(_ decide: (Versioned) throws -> Transition?, _ options: CommandOptions) -> Step {
         core.withLock { core in
             if let step = precondition(&core, options) { return step }
-            guard case .immediate(let handle) = program.handler else { return .load }
             do {
-                return try enqueue(try handle(command, core.latest.state), options, &core)
+                return enqueue(try decide(core.latest), options, &core)
             } catch {
                 return refusal(error, &core)
             }
         }
     }
 
-    private func decide(
-        _ command: Program.Command, _ options: CommandOptions,
-        awaiting handle: @Sendable (Program.Command, Program.State) async throws -> Program.Effects, gate: GatePass
+    private func step(
+        _ decide: (Versioned) async throws -> Transition?, _ options: CommandOptions, _ gate: GatePass
     ) async -> Step {
         let begin: Begin = core.withLock { core in
             if let step = precondition(&core, options) { return .step(step) }
@@ -233,13 +229,13 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
             guard case .step(let step) = begin else { return .load }
             return step
         }
-        let result: Result<Program.Effects, any Error>
-        do { result = .success(try await handle(command, current.state)) } catch { result = .failure(error) }
+        let result: Result<Transition?, any Error>
+        do { result = .success(try await decide(current)) } catch { result = .failure(error) }
         let step: Step = core.withLock { core in
             // The gate kept other commands out, but a failed commit may have taken the state away.
             if core.lineage !== lineage || lineage.isBroken { return .load }
             do {
-                return try enqueue(result.get(), options, &core)
+                return enqueue(try result.get(), options, &core)
             } catch {
                 return refusal(error, &core)
             }
@@ -271,30 +267,24 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
         EgoError(.conflict, "it is at \(found), not at \(expected)", persistenceID: id)
     }
 
-    private func enqueue(
-        _ effects: Program.Effects, _ options: CommandOptions, _ core: inout Core
-    ) throws -> Step {
-        let transition = try program.transition(effects, from: core.latest, of: id, metadata: options.metadata)
-        let after: Versioned<Program.State>
-        let request: Program.Request
+    private func enqueue(_ transition: Transition?, _ options: CommandOptions, _ core: inout Core) -> Step {
+        let after = transition?.after ?? core.latest
+        let write: EntityWrite
         if let transition {
-            after = transition.after
-            request = transition.request
+            write = transition.write
         } else if options.metadata.commandID != nil {
-            after = core.latest
-            request = program.record(options.metadata, at: core.latest.version, of: id)
+            write = program.record(options.metadata, core.latest.version, id)
         } else {
             // Nothing to write; but the state that the answer shows has to be committed first.
-            let reply = reply(core.latest, [])
+            let reply = CellReply(current: after)
             guard core.hasPending, let last = core.pending.last else { return .reply(reply) }
             return .answerAfter(last.ticket, .success(reply))
         }
         let pending = Pending(ticket: Ticket(), commandID: options.metadata.commandID, after: after)
         core.latest = after
         core.pending.append(pending)
-        let leads = program.committer.enqueue(
-            GroupCommitter.Entry(request: request, lineage: core.lineage, owner: self, ticket: pending.ticket))
-        return .commit(pending.ticket, leads: leads, reply(after, transition?.events ?? []))
+        let leads = program.committers.enqueue(write, core.lineage, self, pending.ticket)
+        return .commit(pending.ticket, leads: leads, CellReply(current: after, events: transition?.events))
     }
 
     /// A refusal holds when the state that it was decided on is committed.
@@ -304,15 +294,10 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
         return .answerAfter(last.ticket, .failure(error))
     }
 
-    private func reply(_ after: Versioned<Program.State>, _ events: [Program.Event]) -> EntityReply {
-        Reply(
-            persistenceID: id, state: after.state, sequenceNumber: after.version, events: events, isRepeated: false)
-    }
-
     // MARK: Loading
 
     /// The committed state, read from the store when it is not known.
-    private func load() async throws(EgoError) -> Versioned<Program.State> {
+    private func load() async throws(EgoError) -> Versioned {
         while true {
             let own = Ticket()
             let next: LoadStep = core.withLock { core in
@@ -398,6 +383,7 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
         }
     }
 
+    /// Takes the state of an entity that was erased out of memory.
     func erase() {
         core.withLock { core in
             // Commands under way find out when they are committed.
@@ -419,12 +405,9 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
 
     // MARK: Commits
 
-    func verdict(for outcome: Program.Outcome) -> Ticket.Verdict { program.verdict(for: outcome, of: id) }
-
-    func storageError(_ error: StoreError) -> EgoError { EgoError(error, id) }
-
+    /// The write is durable: what it led to is the committed state now.
     func didCommit(_ ticket: Ticket, of lineage: Lineage) {
-        let snapshot = core.withLock { core -> Versioned<Program.State>? in
+        let snapshot = core.withLock { core -> Versioned? in
             guard core.lineage === lineage, core.hasPending else { return nil }
             let before = core.committed.version
             core.committed = core.pending[core.settled].after
@@ -440,11 +423,14 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
             let passed = core.committed.version.rawValue / UInt64(interval) > before.rawValue / UInt64(interval)
             return passed ? core.committed : nil
         }
-        if let snapshot, Program.Event.self != Never.self {
+        if let snapshot, program.isEventSourced {
             context.snapshots.save(snapshot.state, at: snapshot.version, of: id)
         }
     }
 
+    /// A write of the lineage was not applied: forget the state that was built on it.
+    ///
+    /// - Returns: the tickets of all writes of the lineage that were not committed.
     func abandon(_ lineage: Lineage) -> [Ticket] {
         lineage.breakOff()
         return core.withLock { core in
@@ -470,6 +456,7 @@ final class EntityCell<Program: EntityProgram>: CommitOwner, ActiveEntity {
         }
     }
 
+    /// Leaves memory, unless a command is under way or it was stopped; whether it did.
     func passivate() -> Bool {
         core.withLock { core in
             guard core.calls == 0, !core.hasPending else { return false }

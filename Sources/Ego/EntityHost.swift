@@ -15,7 +15,7 @@ protocol EntityHost<Command, State, Event>: Sendable {
         _ command: Command, of id: PersistenceID, _ options: CommandOptions
     ) async throws(EgoError) -> Reply<State, Event>
 
-    func state(of id: PersistenceID) async throws(EgoError) -> Versioned<State>
+    func state(of id: PersistenceID) async throws(EgoError) -> (state: State, version: SequenceNumber)
 }
 
 /// The entities of one kind, whose program is `Program`.
@@ -25,15 +25,17 @@ final class KindHost<Program: EntityProgram>: EntityHost {
     typealias Event = Program.Event
 
     private let program: Program
+    private let cellProgram: CellProgram
     private let initialState: @Sendable (PersistenceID) -> State
     private let registry: EntityRegistry
     private let context: EngineContext
 
     init(
-        _ program: Program, initialState: @escaping @Sendable (PersistenceID) -> State, registry: EntityRegistry,
-        context: EngineContext
+        _ program: Program, _ committers: EntityCommitters,
+        initialState: @escaping @Sendable (PersistenceID) -> State, registry: EntityRegistry, context: EngineContext
     ) {
         self.program = program
+        self.cellProgram = CellProgram(program, committers)
         self.initialState = initialState
         self.registry = registry
         self.context = context
@@ -44,8 +46,9 @@ final class KindHost<Program: EntityProgram>: EntityHost {
     ) async throws(EgoError) -> Reply<State, Event> {
         try begin()
         defer { context.calls.end() }
+        let decision = decision(on: command, of: id, options.metadata)
         while true {
-            if let reply = try await cell(id).send(command, options) { return reply }
+            if let reply = try await cell(id).send(decision, options) { return typed(reply, id) }
         }
     }
 
@@ -54,30 +57,64 @@ final class KindHost<Program: EntityProgram>: EntityHost {
     ) async throws(EgoError) -> Reply<State, Event> {
         try begin()
         defer { context.calls.end() }
+        let decision = decision(on: command, of: id, .none)
         while true {
-            if let reply = try await cell(id).preview(command, options) { return reply }
+            if let reply = try await cell(id).preview(decision, options) { return typed(reply, id) }
         }
     }
 
-    func state(of id: PersistenceID) async throws(EgoError) -> Versioned<State> {
+    func state(of id: PersistenceID) async throws(EgoError) -> (state: State, version: SequenceNumber) {
         try begin()
         defer { context.calls.end() }
         while true {
-            if let state = try await cell(id).read() { return state }
+            if let current = try await cell(id).read() { return (Self.typed(current.state), current.version) }
         }
+    }
+
+    // MARK: From types to cells and back
+
+    private func decision(on command: Command, of id: PersistenceID, _ metadata: EventMetadata) -> Decision {
+        let program = program
+        switch program.handler {
+        case .immediate(let handle):
+            return .immediate { current in
+                let state = Self.typed(current.state)
+                return try program.transition(
+                    handle(command, state), from: state, current.version, of: id, metadata: metadata)
+            }
+        case .awaiting(let handle):
+            return .awaiting { current in
+                let state = Self.typed(current.state)
+                return try program.transition(
+                    await handle(command, state), from: state, current.version, of: id, metadata: metadata)
+            }
+        }
+    }
+
+    private func typed(_ reply: CellReply, _ id: PersistenceID) -> Reply<State, Event> {
+        Reply(
+            persistenceID: id, state: Self.typed(reply.current.state), sequenceNumber: reply.current.version,
+            events: reply.events.map { unsafeDowncast($0, to: TypedEvents<Event>.self).all } ?? [],
+            isRepeated: reply.isRepeated)
+    }
+
+    /// A cell of this host holds nothing but states and events of its program, which ``cell(_:)`` makes sure of.
+    private static func typed<Value: Message>(_ state: Value) -> State {
+        precondition(Value.self == State.self, "a cell of another kind")
+        return unsafeBitCast(state, to: State.self)
     }
 
     private func begin() throws(EgoError) {
         if !context.calls.begin() { throw EgoError(.closed, "the engine was shut down") }
     }
 
-    private func cell(_ id: PersistenceID) throws(EgoError) -> EntityCell<Program> {
-        let entity = registry.entity(id, kind: program.kind) {
-            EntityCell(id, program: program, initialState: initialState(id), context: context)
+    private func cell(_ id: PersistenceID) throws(EgoError) -> EntityCell {
+        let cell = registry.entity(id, kind: cellProgram.kind) {
+            EntityCell(id, program: cellProgram, initialState: initialState(id), context: context)
         }
-        if let cell = entity as? EntityCell<Program>, cell.kind == program.kind { return cell }
+        if cell.program === cellProgram { return cell }
         throw EgoError(
-            .wrongKind, "it is active as kind \(entity.kind), not \(program.kind)", persistenceID: id)
+            .wrongKind, "it is active as kind \(cell.kind), not \(cellProgram.kind)", persistenceID: id)
     }
 }
 

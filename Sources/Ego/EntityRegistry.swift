@@ -1,29 +1,13 @@
 import EgoCore
 import Synchronization
 
-/// An entity in memory.
-protocol ActiveEntity: AnyObject, Sendable {
-    var id: PersistenceID { get }
-    var kind: String { get }
-    var use: EntityUse { get }
-
-    /// Leaves memory, unless a command is under way or it was stopped; whether it did.
-    func passivate() -> Bool
-
-    /// Takes the state of an entity that was erased out of memory.
-    func erase()
-
-    /// Lets a stopped entity take commands again.
-    func restart()
-}
-
 /// The entities in memory, spread over shards of their own locks.
 ///
 /// When a shard is full, the entity that was not used since the hand last passed it leaves (the CLOCK algorithm).
 final class EntityRegistry: Sendable {
     private struct Shard {
         var indices: [PersistenceID: Int] = [:]
-        var entities: [any ActiveEntity] = []
+        var entities: [EntityCell] = []
         var hand = 0
     }
 
@@ -41,7 +25,7 @@ final class EntityRegistry: Sendable {
     }
 
     /// The entity, made when it is not in memory. One of another kind is replaced, unless it is at work.
-    func entity(_ id: PersistenceID, kind: String, make: () -> any ActiveEntity) -> any ActiveEntity {
+    func entity(_ id: PersistenceID, kind: String, make: () -> EntityCell) -> EntityCell {
         shard(of: id).state.withLock { shard in
             if let index = shard.indices[id] {
                 let entity = shard.entities[index]
@@ -57,7 +41,7 @@ final class EntityRegistry: Sendable {
     }
 
     /// The entity, when it is in memory.
-    func activeEntity(_ id: PersistenceID) -> (any ActiveEntity)? {
+    func activeEntity(_ id: PersistenceID) -> EntityCell? {
         shard(of: id).state.withLock { shard in shard.indices[id].map { shard.entities[$0] } }
     }
 

@@ -12,38 +12,41 @@ struct EventSourcedProgram<Behavior: EventFolding>: EntityProgram {
     let store: any EventStore & SnapshotStore
     let reader: EventReader
     let time: any TimeSource
-    let committer: GroupCommitter<AppendRequest, AppendOutcome>
 
     var kind: String { behavior.kind }
 
-    func recover(_ id: PersistenceID) async throws(EgoError) -> Versioned<State> {
+    func recover(_ id: PersistenceID) async throws(EgoError) -> (state: State, version: SequenceNumber) {
         let fold = try await StreamReader(store: store, reader: reader).fold(
             behavior, of: id, through: .max, kind: kind)
-        return Versioned(state: fold.state, version: fold.sequenceNumber)
+        return (fold.state, fold.sequenceNumber)
     }
 
     func transition(
-        _ effects: [Event], from current: Versioned<State>, of id: PersistenceID, metadata: EventMetadata
-    ) throws -> Transition<State, Event, AppendRequest>? {
+        _ effects: [Event], from state: State, _ version: SequenceNumber, of id: PersistenceID,
+        metadata: EventMetadata
+    ) throws -> Transition? {
         if effects.isEmpty { return nil }
         let now = time.now()
         var events: [NewEvent] = []
         events.reserveCapacity(effects.count)
-        var state = current.state
+        var state = state
         for event in effects {
             events.append(NewEvent(timestamp: now, payload: try event.serializedAny()))
             behavior.apply(event, to: &state)
         }
         return Transition(
-            after: Versioned(state: state, version: current.version.advanced(by: effects.count)), events: effects,
-            request: AppendRequest(
-                persistenceID: id, kind: kind, expectedVersion: .exact(current.version), events: events,
-                metadata: metadata))
+            after: Versioned(state: state, version: version.advanced(by: effects.count)),
+            events: TypedEvents(effects),
+            write: .append(
+                AppendRequest(
+                    persistenceID: id, kind: kind, expectedVersion: .exact(version), events: events,
+                    metadata: metadata)))
     }
 
-    func record(_ metadata: EventMetadata, at version: SequenceNumber, of id: PersistenceID) -> AppendRequest {
-        AppendRequest(
-            persistenceID: id, kind: kind, expectedVersion: .exact(version), events: [], metadata: metadata)
+    func record(_ metadata: EventMetadata, at version: SequenceNumber, of id: PersistenceID) -> EntityWrite {
+        .append(
+            AppendRequest(
+                persistenceID: id, kind: kind, expectedVersion: .exact(version), events: [], metadata: metadata))
     }
 
     func answer(_ record: CommandRecord, of id: PersistenceID) async throws(EgoError) -> Reply<State, Event> {
@@ -75,15 +78,6 @@ struct EventSourcedProgram<Behavior: EventFolding>: EntityProgram {
         do { floor = try await store.stream(of: id)?.floor ?? .zero } catch { throw EgoError(error, id) }
         if record.after > record.before, floor > record.before {
             throw EgoError(FoldError.trimmed(through: floor), id)
-        }
-    }
-
-    func verdict(for outcome: AppendOutcome, of id: PersistenceID) -> Ticket.Verdict {
-        switch outcome {
-        case .appended: .committed
-        case .conflict: .rerun
-        case .duplicate(let record): .duplicate(record)
-        case .erased: .failed(.erased(id))
         }
     }
 

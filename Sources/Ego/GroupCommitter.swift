@@ -11,7 +11,7 @@ final class GroupCommitter<Request: Sendable, Outcome: Sendable>: Sendable {
     struct Entry: Sendable {
         let request: Request
         let lineage: Lineage
-        let owner: any CommitOwner<Outcome>
+        let owner: EntityCell
         let ticket: Ticket
     }
 
@@ -27,14 +27,20 @@ final class GroupCommitter<Request: Sendable, Outcome: Sendable>: Sendable {
     private let batching: Batching
     private let time: any TimeSource
     private let write: @Sendable ([Request]) async throws(StoreError) -> [Outcome]
+    private let verdict: @Sendable (Outcome, PersistenceID) -> Ticket.Verdict
 
+    /// - Parameters:
+    ///   - write: commits a group; the outcomes are in its order.
+    ///   - verdict: what an outcome means for the command.
     init(
         batching: Batching, time: any TimeSource,
-        write: @escaping @Sendable ([Request]) async throws(StoreError) -> [Outcome]
+        write: @escaping @Sendable ([Request]) async throws(StoreError) -> [Outcome],
+        verdict: @escaping @Sendable (Outcome, PersistenceID) -> Ticket.Verdict
     ) {
         self.batching = batching
         self.time = time
         self.write = write
+        self.verdict = verdict
     }
 
     /// Adds a write. Called with the entity's lock held, so that an entity's writes stay in order.
@@ -105,9 +111,9 @@ final class GroupCommitter<Request: Sendable, Outcome: Sendable>: Sendable {
         if group.isEmpty { return 0 }
         do throws(StoreError) {
             let outcomes = try await write(group.map(\.request))
-            settle(group) { index, owner in owner.verdict(for: outcomes[index]) }
+            settle(group) { index, owner in verdict(outcomes[index], owner.id) }
         } catch {
-            settle(group) { _, owner in .failed(owner.storageError(error)) }
+            settle(group) { _, owner in .failed(EgoError(error, owner.id)) }
         }
         return group.count
     }
@@ -130,7 +136,7 @@ final class GroupCommitter<Request: Sendable, Outcome: Sendable>: Sendable {
         }
     }
 
-    private func settle(_ group: [Entry], verdict: (Int, any CommitOwner<Outcome>) -> Ticket.Verdict) {
+    private func settle(_ group: [Entry], verdict: (Int, EntityCell) -> Ticket.Verdict) {
         var verdicts: [Ticket.Verdict] = []
         verdicts.reserveCapacity(group.count)
         var withdrawn: [Ticket] = []
@@ -171,23 +177,4 @@ final class GroupCommitter<Request: Sendable, Outcome: Sendable>: Sendable {
         }
         timer.cancel()
     }
-}
-
-/// The entity whose writes a committer commits.
-protocol CommitOwner<Outcome>: AnyObject, Sendable {
-    associatedtype Outcome
-
-    /// What the store's answer means for the command.
-    func verdict(for outcome: Outcome) -> Ticket.Verdict
-
-    /// What the store's failure means for the command.
-    func storageError(_ error: StoreError) -> EgoError
-
-    /// The write is durable: what it led to is the committed state now.
-    func didCommit(_ ticket: Ticket, of lineage: Lineage)
-
-    /// A write of the lineage was not applied: forget the state that was built on it.
-    ///
-    /// - Returns: the tickets of all writes of the lineage that were not committed.
-    func abandon(_ lineage: Lineage) -> [Ticket]
 }

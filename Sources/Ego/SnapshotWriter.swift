@@ -39,7 +39,7 @@ final class SnapshotWriter: Sendable {
     }
 
     /// Plans a snapshot.
-    func save(_ entityState: some Message, at version: SequenceNumber, of id: PersistenceID) {
+    func save(_ entityState: any Message, at version: SequenceNumber, of id: PersistenceID) {
         let starts = state.withLock { state in
             if state.waiting.updateValue(Work(id: id, state: entityState, version: version), forKey: id) == nil {
                 state.order.append(id)

@@ -48,7 +48,11 @@ public struct EntityResolver: Sendable {
             persistenceID: id, requestedKind: requested, recordedKind: record?.stream.kind, commandType: commandType)
         if let record {
             evidence.isDurableState = record.isDurableState
-            if !record.isDurableState, let type = try await firstEventType(of: id) { evidence.eventTypes = [type] }
+            // Only where nobody says more: it is a read of its own.
+            let isKnown = requested != nil || evidence.recordedKind.map(domain.hasKind) ?? false
+            if !isKnown, !record.isDurableState, let type = try await firstEventType(of: id) {
+                evidence.eventTypes = [type]
+            }
         }
         return try domain.kind(of: evidence)
     }

@@ -99,13 +99,14 @@ public struct Replay: Sendable {
         let streams = StreamReader(store: store, reader: domain.reader, page: page)
         var fold: StreamFold<Behavior>
         var count = 0
-        var key = try await firstKey(of: id)
         if let steps {
             fold = try await start(behavior, record, before: steps.first)
         } else {
             fold = try await streams.start(behavior, of: id, through: last)
         }
         let snapshot = fold.sequenceNumber == .zero ? nil : fold.sequenceNumber
+        // Where it begins with the first event, the records that come by say it.
+        var key = snapshot == nil ? nil : try await firstKey(of: id)
         do { try fold.checkFloor(min(record.stream.floor, last)) } catch {
             throw OperationError(.data, "\(error)", persistenceID: id)
         }
@@ -121,11 +122,11 @@ public struct Replay: Sendable {
                         state: fold.state, encryptionKeyID: key))
             }
         }
-        let newest = try await store.latestSnapshot(of: id, through: last)?.sequenceNumber
+        let newest = steps == nil ? snapshot : try await store.latestSnapshot(of: id, through: last)?.sequenceNumber
         return ReplayedEntity(
             persistenceID: id, kind: behavior.kind, sequenceNumber: fold.sequenceNumber,
             eventCount: Int(last.rawValue - min(record.stream.floor, last).rawValue),
-            snapshotSequenceNumber: steps == nil ? snapshot : newest, timestamp: fold.timestamp, state: fold.state,
+            snapshotSequenceNumber: newest, timestamp: fold.timestamp, state: fold.state,
             encryptionKeyID: key)
     }
 

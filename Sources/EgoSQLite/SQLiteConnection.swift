@@ -1,6 +1,12 @@
 import CSQLite
 import EgoCore
 
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
 /// One handle of libsqlite3. Belongs to the executor of its ``SQLiteWorker``, or to the call that
 /// has taken it from ``SQLiteReaders``.
 final class SQLiteConnection {
@@ -176,7 +182,10 @@ struct ExactText: Hashable {
         var (left, right) = (left.text, right.text)
         return left.withUTF8 { left in
             right.withUTF8 { right in
-                left.count == right.count && left.elementsEqual(right)
+                guard left.count == right.count, let a = left.baseAddress, let b = right.baseAddress else {
+                    return left.count == right.count
+                }
+                return a == b || memcmp(a, b, left.count) == 0
             }
         }
     }

@@ -91,6 +91,9 @@ public struct Domain: Sendable {
         return types.values.sorted { $0.name < $1.name }
     }
 
+    /// Whether there is a kind of a name.
+    package func hasKind(_ name: String) -> Bool { kinds.contains { $0.name == name } }
+
     /// The kind that an entity belongs to.
     ///
     /// What is known narrows the choice, in this order: the kind that was asked for, the kind that was recorded with
@@ -100,7 +103,7 @@ public struct Domain: Sendable {
     ///   when several do.
     public func kind(of entity: EntityEvidence) throws(DomainError) -> EntityKind {
         if let requested = entity.requestedKind { return try kind(named: requested) }
-        if let recorded = entity.recordedKind, kinds.contains(where: { $0.name == recorded }) {
+        if let recorded = entity.recordedKind, hasKind(recorded) {
             return try kind(named: recorded)
         }
         var fitting = kinds

@@ -29,7 +29,10 @@ public struct PersistenceID: Sendable, Hashable, Comparable, CustomStringConvert
     }
 
     public static func == (left: Self, right: Self) -> Bool {
-        left.rawValue.utf8.elementsEqual(right.rawValue.utf8)
+        var (left, right) = (left.rawValue, right.rawValue)
+        return left.withUTF8 { left in
+            right.withUTF8 { right in left.count == right.count && left.elementsEqual(right) }
+        }
     }
 
     public static func < (left: Self, right: Self) -> Bool {

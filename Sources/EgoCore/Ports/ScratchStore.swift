@@ -30,19 +30,22 @@ package protocol ScratchStore: Sendable {
     func remove() async
 }
 
+/// Takes stored payloads, where they lie, as they are read. Called on one thread at a time.
+package typealias PayloadConsumer = @Sendable (UnsafeRawBufferPointer) -> Void
+
 /// Work that is done with a bare C library.
-package enum RawWork: Sendable, Hashable {
+package enum RawWork: Sendable {
     /// Inserts events of so many entities in turn, `rows` of them in each transaction. Counts events.
     case append(rows: Int, entities: Int, payload: [UInt8])
     /// Reads the journal from its beginning to its end, again and again, in pages of so many events. Counts events.
     case scan(page: Int)
-    /// Reads entities whole, one after the other. Counts events.
-    case streams(ids: [String])
+    /// Reads entities whole, one after the other, and hands each payload to `consume`. Counts events.
+    case streams(ids: [String], consume: PayloadConsumer)
     /// Reads the newest snapshot of entities and the events after it, one after the other. Counts entities.
     case recover(ids: [String])
     /// Reads the journal once in pages of so many events, and commits an offset after each; with `isReadModel` a row
-    /// of a table is changed by each event in the same transaction. Counts events.
-    case project(page: Int, isReadModel: Bool)
+    /// of a table is changed by each event in the same transaction. Each payload is handed to `consume`. Counts events.
+    case project(page: Int, isReadModel: Bool, consume: PayloadConsumer)
     /// Counts the events of each shard. Counts looks.
     case count
     /// Deletes all records of entities, so many in each transaction. Counts entities.

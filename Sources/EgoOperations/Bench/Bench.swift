@@ -42,20 +42,25 @@ package struct Bench: Sendable {
         case .append, .send: return writing()
         case .replay:
             return [
-                one("replay-long", "events", "entity", nil, "read a stream"),
-                one("replay-short", "events", "entity", nil, "read streams"),
-                one("replay-snapshot", "entities", "entity", nil, "read a snapshot and the rest"),
+                one("replay-long", "events", "entity", nil, "read a stream, decode, apply"),
+                one("replay-short", "events", "entity", nil, "read streams, decode, apply"),
+                one("recovery", "entities", "entity", nil, "read a snapshot and the rest"),
             ]
         case .scan: return [one("scan", "events", "page", nil, "read the journal")]
         case .projection:
-            return [one("projection", "events", "page", .grouped, "read the journal, write offsets")]
+            return [one("projection", "events", "page", .grouped, "read the journal, decode, write offsets")]
         case .readModel:
-            return [one("read-model", "events", "page", .grouped, "read the journal, write rows and offsets")]
-        case .rebuild: return [one("rebuild", "events", "run", .grouped, "read the journal, write rows and offsets")]
+            return [one("read-model", "events", "page", .grouped, "read the journal, decode, write rows and offsets")]
+        case .rebuild:
+            return [one("rebuild", "events", "run", .grouped, "read the journal, decode, write rows and offsets")]
         case .lag: return [one("lag", "looks", "look", nil, "count the journal")]
         case .erase: return [one("erase", "entities", "run", .grouped, "delete, 100 a commit")]
-        case .export: return [one("export", "events", "run", .single, "read the journal, write a file")]
-        case .importing: return [one("import", "events", "run", .grouped, "insert, 5000 a commit")]
+        case .export:
+            return ["export", "export-protobuf"].map {
+                one($0, "events", "run", .single, "read the journal, write a file")
+            }
+        case .importing:
+            return ["import", "import-protobuf"].map { one($0, "events", "run", .grouped, "insert, 5000 a commit") }
         case .startup:
             if program == nil { return [] }
             var measured = one("startup", "starts", "start", nil, "")

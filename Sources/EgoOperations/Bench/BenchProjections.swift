@@ -18,7 +18,8 @@ final class ProjectionWork: BenchWork {
     }
 
     func limit(_ budget: WorkBudget) async throws -> BenchSample {
-        try await set.limit(.project(page: Self.page, isReadModel: isReadModel), on: scratch, budget)
+        try await set.limit(
+            .project(page: Self.page, isReadModel: isReadModel, consume: PlainFold().consume), on: scratch, budget)
     }
 
     func run(_ budget: WorkBudget) async throws -> BenchSample {
@@ -80,7 +81,8 @@ struct RebuildWork: BenchWork {
 
     func limit(_ budget: WorkBudget) async throws -> BenchSample {
         try await set.limit(
-            .project(page: PageLimit.standard.rows, isReadModel: true), on: scratch, budget)
+            .project(page: PageLimit.standard.rows, isReadModel: true, consume: PlainFold().consume), on: scratch,
+            budget)
     }
 
     func run(_ budget: WorkBudget) async throws -> BenchSample {

@@ -1,6 +1,8 @@
+import Ego
 import EgoCore
+import SwiftProtobuf
 
-/// Folds entities from their events, as `ego replay` does.
+/// Folds entities from their events: as `ego replay` does, and, with snapshots, as an engine does that needs them.
 struct ReplayWork: BenchWork {
     private let set: BenchSet
     private let scratch: any ScratchStore
@@ -11,7 +13,7 @@ struct ReplayWork: BenchWork {
     init(_ set: BenchSet) async throws {
         self.set = set
         let entities = set.measured.name == "replay-long" ? 1 : set.filledEntities
-        hasSnapshots = set.measured.name == "replay-snapshot"
+        hasSnapshots = set.measured.name == "recovery"
         eventsOfOne = set.parameters.journal / entities
         ids = (0..<entities).map(BenchFill.id)
         scratch = try await set.filled(entities: entities)
@@ -24,16 +26,23 @@ struct ReplayWork: BenchWork {
 
     func limit(_ budget: WorkBudget) async throws -> BenchSample {
         let names = ids.map(\.rawValue)
-        return BenchSample(try await scratch.run(hasSnapshots ? .recover(ids: names) : .streams(ids: names), budget))
+        let work = hasSnapshots ? RawWork.recover(ids: names) : .streams(ids: names, consume: PlainFold().consume)
+        return BenchSample(try await scratch.run(work, budget))
     }
 
     func run(_ budget: WorkBudget) async throws -> BenchSample {
         let replay = Replay(store: scratch.store, domain: .bench())
+        let streams = StreamReader(store: scratch.store, reader: EventReader())
         var index = 0
         return try await set.passes(budget) { sample in
             let start = ContinuousClock.now
-            let entity = try await replay.entity(ids[index % ids.count], kind: "bench")
-            sample.add(hasSnapshots ? 1 : entity.eventCount, since: start)
+            let id = ids[index % ids.count]
+            if hasSnapshots {
+                _ = try await streams.fold(BenchBehavior(), of: id, through: .max, kind: "bench")
+                sample.add(1, since: start)
+            } else {
+                sample.add(try await replay.entity(id, kind: "bench").eventCount, since: start)
+            }
             index += 1
         }
     }
@@ -60,6 +69,22 @@ struct ScanWork: BenchWork {
             let page = try await scratch.store.journal(after: offset, shard: nil, limit: .standard)
             sample.add(page.events.count, since: start)
             offset = page.reachedHead ? .start : page.next
+        }
+    }
+}
+
+/// A plain loop's part of reading events: decodes each, and applies it to a state.
+///
+/// `@unchecked Sendable`: one measurement uses it, on one thread at a time.
+final class PlainFold: @unchecked Sendable {
+    private var state: Google_Protobuf_Int64Value = 0
+
+    var consume: PayloadConsumer {
+        { bytes in
+            guard let parts = try? AnyScan(bytes),
+                let event = try? Google_Protobuf_BytesValue(serializedBytes: Array(bytes[parts.value]))
+            else { return }
+            self.state.value += event.value.isEmpty ? 0 : 1
         }
     }
 }

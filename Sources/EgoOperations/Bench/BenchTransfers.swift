@@ -41,7 +41,7 @@ struct EraseWork: BenchWork {
     }
 }
 
-/// Writes the journal to a file of JSON Lines.
+/// Writes the journal to a file.
 struct ExportWork: BenchWork {
     private let set: BenchSet
     private let scratch: any ScratchStore
@@ -99,7 +99,7 @@ struct ImportWork: BenchWork {
 
     func run(_ budget: WorkBudget) async throws -> BenchSample {
         let scratch = try await set.scratch()
-        let work = JournalImport(store: scratch.store, format: .jsonl, onConflict: .fail)
+        let work = JournalImport(store: scratch.store, format: set.transferFormat, onConflict: .fail)
         var sample = BenchSample()
         let start = ContinuousClock.now
         let checked = try await work.check(file.path)
@@ -114,9 +114,11 @@ struct ImportWork: BenchWork {
 }
 
 extension BenchSet {
+    var transferFormat: ExportFormat { measured.name.hasSuffix("-protobuf") ? .protobuf : .jsonl }
+
     func export(_ store: any Store, to file: BenchFile) async throws -> JournalExport.Summary {
         try await JournalExport(
-            store: store, messages: Domain.bench().messages, selection: ExportSelection(), format: .jsonl
+            store: store, messages: Domain.bench().messages, selection: ExportSelection(), format: transferFormat
         ).write(toFile: file.path)
     }
 }

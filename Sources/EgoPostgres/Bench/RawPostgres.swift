@@ -21,9 +21,9 @@ struct RawPostgres {
         switch work {
         case .append(let rows, let entities, let payload): try append(rows, entities, payload)
         case .scan(let page): try scan(page)
-        case .streams(let ids): try streams(ids)
+        case .streams(let ids, let consume): try streams(ids, consume)
         case .recover(let ids): try recover(ids)
-        case .project(let page, let isReadModel): try project(page, isReadModel)
+        case .project(let page, let isReadModel, let consume): try project(page, isReadModel, consume)
         case .count: try count()
         case .erase(let ids, let batch): try erase(ids, batch)
         case .export(let path, let page): try export(path, page)
@@ -106,13 +106,15 @@ struct RawPostgres {
         return RawResult(operations: done, duration: ContinuousClock.now - start)
     }
 
-    private func streams(_ ids: [String]) throws(PostgresError) -> RawResult {
+    private func streams(_ ids: [String], _ consume: PayloadConsumer) throws(PostgresError) -> RawResult {
         let select = try prepare(
             "SELECT \(Self.columns) FROM events_store WHERE persistence_id = $1 ORDER BY sequence_number")
         let start = ContinuousClock.now
         var (done, index) = (0, 0)
         while budget.goesOn(done: done, since: start) {
-            done += try execute(select, [.text(ids[index % ids.count])]).rowCount
+            let result = try execute(select, [.text(ids[index % ids.count])])
+            for row in 0..<Int32(result.rowCount) { result.withPayload(row, consume) }
+            done += result.rowCount
             index += 1
         }
         return RawResult(operations: done, duration: ContinuousClock.now - start)
@@ -138,7 +140,9 @@ struct RawPostgres {
         }
     }
 
-    private func project(_ rows: Int, _ isReadModel: Bool) throws(PostgresError) -> RawResult {
+    private func project(
+        _ rows: Int, _ isReadModel: Bool, _ consume: PayloadConsumer
+    ) throws(PostgresError) -> RawResult {
         for sql in [
             "SET client_min_messages = warning", "DROP TABLE IF EXISTS raw_model",
             "CREATE TABLE raw_model (entity text PRIMARY KEY, events bigint NOT NULL)",
@@ -163,6 +167,7 @@ struct RawPostgres {
         while found == rows, !budget.stop.isRaised {
             let result = try page(select, &place, rows)
             found = result.rowCount
+            for row in 0..<Int32(found) { result.withPayload(row, consume) }
             let ids = (0..<Int32(isReadModel ? found : 0)).lazy.map { PostgresRow(result: result, index: $0).text(2) }
             let changes = ids.map { (name: change, values: [PostgresValue.text($0)]) }
             try pipeline(
@@ -289,4 +294,14 @@ struct RawPostgres {
     }
 
     private func lost() -> PostgresError { PostgresError(connection: handle, isConnectionLost: true) }
+}
+
+extension PostgresResult {
+    /// Hands the payload of a row to `consume`, where it lies.
+    fileprivate func withPayload(_ row: Int32, _ consume: PayloadConsumer) {
+        let column: Int32 = 7
+        consume(
+            UnsafeRawBufferPointer(
+                start: PQgetvalue(handle, row, column), count: Int(PQgetlength(handle, row, column))))
+    }
 }

@@ -21,9 +21,9 @@ struct RawSQLite {
         switch work {
         case .append(let rows, let entities, let payload): try append(rows, entities, payload)
         case .scan(let page): try scan(page)
-        case .streams(let ids): try streams(ids)
+        case .streams(let ids, let consume): try streams(ids, consume)
         case .recover(let ids): try recover(ids)
-        case .project(let page, let isReadModel): try project(page, isReadModel)
+        case .project(let page, let isReadModel, let consume): try project(page, isReadModel, consume)
         case .count: try count()
         case .erase(let ids, let batch): try erase(ids, batch)
         case .export(let path, let page): try export(path, page)
@@ -96,7 +96,7 @@ struct RawSQLite {
         return RawResult(operations: done, duration: ContinuousClock.now - start)
     }
 
-    private func streams(_ ids: [String]) throws(SQLiteError) -> RawResult {
+    private func streams(_ ids: [String], _ consume: PayloadConsumer) throws(SQLiteError) -> RawResult {
         let select = try RawStatement(
             """
             SELECT v.position, v.sequence_number, v.timestamp, v.shard, v.manifest, v.flags, v.payload FROM ego_events v
@@ -107,7 +107,7 @@ struct RawSQLite {
         while budget.goesOn(done: done, since: start) {
             select.bind(1, ids[index % ids.count])
             try select.forEach { row in
-                row.touch(6)
+                consume(row.bytes(6))
                 done += 1
             }
             index += 1
@@ -142,7 +142,9 @@ struct RawSQLite {
         }
     }
 
-    private func project(_ rows: Int, _ isReadModel: Bool) throws(SQLiteError) -> RawResult {
+    private func project(
+        _ rows: Int, _ isReadModel: Bool, _ consume: PayloadConsumer
+    ) throws(SQLiteError) -> RawResult {
         try script(
             """
             DROP TABLE IF EXISTS raw_model;
@@ -169,7 +171,7 @@ struct RawSQLite {
             var failed: SQLiteError?
             try select.forEach { row in
                 last = row.integer(0)
-                row.touch(6)
+                consume(row.bytes(6))
                 found += 1
                 if !isReadModel || failed != nil { return }
                 change.bindText(1, of: row, 7)

@@ -53,6 +53,11 @@ final class RawStatement {
     func blob(_ column: Int32) -> UnsafeRawPointer? { sqlite3_column_blob(handle, column) }
     func count(_ column: Int32) -> Int { Int(sqlite3_column_bytes(handle, column)) }
 
+    /// A column where it lies, until the statement steps on.
+    func bytes(_ column: Int32) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: blob(column), count: count(column))
+    }
+
     /// Makes the library fetch a column.
     func touch(_ column: Int32) { _ = sqlite3_column_blob(handle, column) }
 }
