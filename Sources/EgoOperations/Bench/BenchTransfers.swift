@@ -128,10 +128,10 @@ struct BenchFile: Sendable {
     let path: String
 
     init(in folder: String) {
-        path = "\(folder)/.ego-bench-\(getpid())-\(String(UInt64.random(in: 0 ... .max), radix: 36)).jsonl"
+        path = "\(folder)/.ego-bench-\(getpid())-\(String(UInt64.random(in: 0 ... .max), radix: 36)).export"
     }
 
     func remove() {
-        for suffix in ["", ".partial"] { unlink(path + suffix) }
+        for suffix in ["", ".partial", ".sha256"] { unlink(path + suffix) }
     }
 }
