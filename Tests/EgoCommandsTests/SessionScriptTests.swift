@@ -154,6 +154,36 @@ struct SessionScriptTests {
         #expect(after.output.contains("\"sequence_number\":\"37\""))
     }
 
+    @Test("--timeout bounds each input, not the session")
+    func timeout() async throws {
+        let place = try await bank()
+        let script = Data("\\state @1\n\\! sleep 1.2\n\\state @2\n\\! sleep 1.2\n\\state @3\n".utf8)
+        let long = try ego("--timeout 2s acc-1 -f script.ego", in: place, script: script)
+        #expect(long.code == 0, "\(long.errors)")
+        #expect(lines(long.output).count { $0.contains("\"type\":\"summary\"") } == 3)
+
+        let lock = """
+            python3 -c 'import sqlite3,sys
+            d = sqlite3.connect("bank.db", isolation_level=None)
+            d.execute("begin immediate")
+            print("locked", flush=True)
+            sys.stdin.read()' < hold > locked &
+            """
+        let locked = try shell(
+            """
+            mkfifo hold; exec 3<>hold
+            \(lock)
+            until grep -q locked locked; do sleep 0.05; done
+            "$EGO" repl --store sqlite:bank.db --rw --timeout 300ms acc-1 -c 'CreditAccount balance: 1' -c '\\state'
+            code=$?
+            kill %1
+            exit $code
+            """, in: place.url, environment: ["XDG_STATE_HOME": place.path("state")])
+        #expect(locked.code == 75, "\(locked.errors)")
+        #expect(locked.errors.contains("--command 1:1: ") && locked.errors.contains("nothing was changed"))
+        #expect(try ego("acc-1 -c '\\state'", in: place).output.contains("\"sequence_number\":\"33\""))
+    }
+
     @Test("flags with values may stand before what is left of a line")
     func flagsOfRest() async throws {
         let place = try await bank()
