@@ -207,10 +207,18 @@ struct BenchSet: Sendable {
     /// Raw work that is done once a pass.
     func limit(_ work: RawWork, on scratch: any ScratchStore, _ budget: WorkBudget) async throws -> BenchSample {
         try await passes(budget) { sample in
-            let result = try await scratch.run(work, WorkBudget(duration: nil, operations: nil, stop: budget.stop))
-            sample.operations += result.operations
-            sample.duration += result.duration
+            let once = try await limitOnce(work, on: scratch, budget.stop)
+            sample.operations += once.operations
+            sample.duration += once.duration
         }
+    }
+
+    /// A function of its own, never inlined: the optimizer of Swift 6.3.1 crashes on it within a loop.
+    @inline(never)
+    private func limitOnce(
+        _ work: RawWork, on scratch: any ScratchStore, _ stop: StopSignal
+    ) async throws -> BenchSample {
+        BenchSample(try await scratch.run(work, WorkBudget(duration: nil, operations: nil, stop: stop)))
     }
 }
 

@@ -18,8 +18,9 @@ final class ProjectionWork: BenchWork {
     }
 
     func limit(_ budget: WorkBudget) async throws -> BenchSample {
-        try await set.limit(
-            .project(page: Self.page, isReadModel: isReadModel, consume: PlainFold().consume), on: scratch, budget)
+        let consume = PlainFold().consume
+        let work = RawWork.project(page: Self.page, isReadModel: isReadModel, consume: consume)
+        return try await set.limit(work, on: scratch, budget)
     }
 
     func run(_ budget: WorkBudget) async throws -> BenchSample {
