@@ -83,6 +83,12 @@ extension PostgresConnection {
             AND transaction_id < pg_snapshot_xmin(pg_current_snapshot())
         GROUP BY 1
         """
+    private static let newestCount = 500
+    private static let selectNewest = """
+        SELECT shard_number, transaction_id, position, "timestamp" FROM events_store
+        WHERE (transaction_id, position) > ($1, $2) AND transaction_id < pg_snapshot_xmin(pg_current_snapshot())
+        ORDER BY transaction_id DESC, position DESC LIMIT \(newestCount)
+        """
     private static let selectHeads = """
         SELECT DISTINCT ON (shard_number) shard_number, transaction_id, position, "timestamp" FROM events_store
         WHERE (transaction_id, position) > ($1, $2) AND transaction_id < pg_snapshot_xmin(pg_current_snapshot())
@@ -135,6 +141,16 @@ extension PostgresConnection {
         try first(Self.selectLastMark) { $0.offset(0) } ?? .start
     }
 
+    /// The last events of shards after a place, among others. Most shards have one among the newest; only where one has
+    /// none is everything after the place looked at.
+    private func heads(
+        after offset: Offset, of shards: Set<Shard>
+    ) throws(PostgresError) -> [(Shard, Offset, Int64)] {
+        let newest = try all(Self.selectNewest, offset.parameters) { ($0.shard, $0.offset(1), $0.integer(3)) }
+        if newest.count < Self.newestCount || shards.isSubset(of: newest.map(\.0)) { return newest }
+        return try all(Self.selectHeads, offset.parameters) { ($0.shard, $0.offset(1), $0.integer(3)) }
+    }
+
     fileprivate func backlog(
         after offsets: [Shard: Offset], keepsMarks: Bool, _ clock: StoredClock
     ) throws(PostgresError) -> [ShardBacklog] {
@@ -148,9 +164,7 @@ extension PostgresConnection {
                 sum.note(head, clock.moment(timestamp), shard)
             }
         }
-        for (shard, head, timestamp) in try all(
-            Self.selectHeads, lastMark.parameters, { ($0.shard, $0.offset(1), $0.integer(3)) })
-        {
+        for (shard, head, timestamp) in try heads(after: lastMark, of: Set(offsets.keys)) {
             sum.note(head, clock.moment(timestamp), shard)
         }
         // Most shards of a projection are at the same offset.
@@ -158,9 +172,13 @@ extension PostgresConnection {
             let wanted = Set(shards)
             var counts: [(Shard, Int)] = []
             if offset < lastMark {
-                let next = try first(Self.selectMarkAfter, offset.parameters) { $0.offset(0) } ?? lastMark
-                counts += try all(Self.selectCounts, offset.parameters + next.parameters) {
-                    ($0.shard, Int($0.integer(1)))
+                // The marks count from the beginning on.
+                var next = offset
+                if offset > .start {
+                    next = try first(Self.selectMarkAfter, offset.parameters) { $0.offset(0) } ?? lastMark
+                    counts += try all(Self.selectCounts, offset.parameters + next.parameters) {
+                        ($0.shard, Int($0.integer(1)))
+                    }
                 }
                 counts += try all(Self.selectMarked, next.parameters) { ($0.shard, Int($0.integer(1))) }
             }

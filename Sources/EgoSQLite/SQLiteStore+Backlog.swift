@@ -99,7 +99,10 @@ extension SQLiteConnection {
         // Most shards of a projection are at the same offset.
         for (offset, shards) in Dictionary(grouping: offsets.keys, by: { offsets[$0]?.position.rawValue ?? 0 }) {
             let wanted = Set(shards)
-            let next = try first(Self.selectMarkAfter, [.integer(offset)]) { $0.isNull(0) ? nil : $0.integer(0) } ?? nil
+            // The marks count from the beginning on.
+            let next =
+                offset == 0
+                ? 0 : try first(Self.selectMarkAfter, [.integer(offset)]) { $0.isNull(0) ? nil : $0.integer(0) } ?? nil
             if let next, next > offset {
                 try all(Self.selectCounts, [.integer(offset), .integer(next)]) { row in
                     (Shard(UInt64(bitPattern: row.integer(0))), Int(row.integer(1)))
