@@ -31,7 +31,8 @@ let package = Package(
         .target(name: "EgoPostgres", dependencies: ["CPostgreSQL", "EgoCore"]),
         .target(name: "EgoTestKit", dependencies: ["Ego", "EgoCore", .protobuf]),
         .target(
-            name: "EgoOperations", dependencies: ["Ego", "EgoCore", "ProtobufReflection", .crypto, .logging, .protobuf]),
+            name: "EgoOperations",
+            dependencies: ["Ego", "EgoCore", "EgoTestKit", "ProtobufReflection", .crypto, .logging, .protobuf]),
         .target(name: "ProtobufReflection", dependencies: [.protobuf]),
         .target(name: "CommandLineKit"),
         .target(name: "LineEditor", dependencies: ["CReadline"]),

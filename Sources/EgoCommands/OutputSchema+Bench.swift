@@ -10,7 +10,7 @@ extension OutputSchema {
                 .list(
                     .object([
                         OutputField("name", .text), OutputField("clients", .count),
-                        OutputField("durability", .optional(.choice(["durable single", "durable grouped"]))),
+                        OutputField("durability", .optional(.choice(["memory", "durable single", "durable grouped"]))),
                         OutputField("unit", .text, "what is counted"), OutputField("operations", .optional(.count)),
                         OutputField("seconds", .optional(.real)), OutputField("per_second", .optional(.real)),
                         OutputField("p50_us", .optional(.real)), OutputField("p99_us", .optional(.real)),

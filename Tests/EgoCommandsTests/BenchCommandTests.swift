@@ -14,7 +14,8 @@ private let quick = [
 
 /// What the workloads of one run are called, in their order; the start of a program is measured only by one.
 private let names = [
-    "append", "append", "send", "send", "replay-long", "replay-short", "recovery", "scan", "projection",
+    "append", "append", "send", "send", "send-memory", "send-memory", "replay-long", "replay-short", "recovery", "scan",
+    "projection",
     "read-model", "rebuild", "lag", "erase", "export", "export-protobuf", "import", "import-protobuf",
 ]
 

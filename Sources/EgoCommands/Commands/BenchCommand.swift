@@ -40,7 +40,7 @@ extension Command where Context == CommandContext {
                     .flag("repeats"),
                     " the one with the median ratio is shown; latencies are of all. They are of a command, a page, an entity or a whole run, as latency_of says.",
                 ]),
-                "append gives the requests of all clients to the store at once; send has as many callers of the engine. Single durability waits for a commit for each command, grouped shares one. Reading finds what it reads in memory. A ratio above 1 is no mistake: lag, for one, does not count what it counted before. A process that is killed leaves files .ego-bench-* or a schema ego_bench_* behind, which can be deleted.",
+                "append gives the requests of all clients to the store at once; send has as many callers of the engine, send-memory the same without a database: its limit is a plain loop. Single durability waits for a commit for each command, grouped shares one. Reading finds what it reads in memory. A ratio above 1 is no mistake: lag, for one, does not count what it counted before. A process that is killed leaves files .ego-bench-* or a schema ego_bench_* behind, which can be deleted.",
                 .paragraph([
                     "With ", .flag("compare"),
                     " the ratios of an earlier run with -o json stand beside the new ones, and one that fell by more than ",

@@ -40,6 +40,13 @@ package struct Bench: Sendable {
         }
         switch workload {
         case .append, .send: return writing()
+        case .sendMemory:
+            return parameters.clients.map { clients in
+                var measured = one("send-memory", "commands", "command", .memory, "")
+                measured.clients = clients
+                measured.limitName = "a loop: encode, apply, keep"
+                return measured
+            }
         case .replay:
             return [
                 one("replay-long", "events", "entity", nil, "read a stream, decode, apply"),
@@ -95,6 +102,7 @@ package struct Bench: Sendable {
         switch measured.workload {
         case .append: return try await AppendWork(set)
         case .send: return try await SendWork(set)
+        case .sendMemory: return SendMemoryWork(set)
         case .replay: return try await ReplayWork(set)
         case .scan: return try await ScanWork(set)
         case .projection, .readModel: return try await ProjectionWork(set)

@@ -4,6 +4,8 @@ package enum BenchWorkload: String, Sendable, CaseIterable {
     case append
     /// Commands through the engine, of many callers.
     case send
+    /// The same on a store in memory: what the engine itself takes.
+    case sendMemory = "send-memory"
     /// Entities folded from their events.
     case replay
     /// The journal read from its beginning to its end.

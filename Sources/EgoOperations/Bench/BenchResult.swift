@@ -1,5 +1,7 @@
 /// When the effect of an operation is on disk. Figures of different classes are never compared.
 package enum BenchDurability: String, Sendable {
+    /// Nothing is on disk.
+    case memory
     /// Each operation waits for a commit of its own.
     case single = "durable single"
     /// Operations share a commit, and each waits for it.

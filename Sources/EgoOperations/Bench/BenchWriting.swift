@@ -68,18 +68,35 @@ extension BenchSet {
 final class SendWork: BenchWork {
     private let set: BenchSet
     private let bare: any ScratchStore
-    private let engine: Engine
-    private let entities: [EntityReference<BenchBehavior.Command, Google_Protobuf_Int64Value, BenchBehavior.Event>]
-    private let choices: Mutex<[BenchChoice]>
+    private let senders: BenchSenders
 
     init(_ set: BenchSet) async throws {
         self.set = set
         let own = try await set.scratch()
         bare = try await set.scratch()
+        senders = try BenchSenders(set, on: own.store)
+    }
+
+    func limit(_ budget: WorkBudget) async throws -> BenchSample { try await set.insertLimit(on: bare, budget) }
+
+    func run(_ budget: WorkBudget) async throws -> BenchSample { try await senders.run(budget) }
+
+    func close() async { await senders.close() }
+}
+
+/// Callers of an engine.
+final class BenchSenders: Sendable {
+    private let set: BenchSet
+    private let engine: Engine
+    private let entities: [EntityReference<BenchBehavior.Command, Google_Protobuf_Int64Value, BenchBehavior.Event>]
+    private let choices: Mutex<[BenchChoice]>
+
+    init(_ set: BenchSet, on store: any Store) throws {
+        self.set = set
         let parameters = set.parameters
         let behavior = BenchBehavior(events: parameters.events)
         let engine = Engine(
-            store: own.store, domain: .bench(events: parameters.events),
+            store: store, domain: .bench(events: parameters.events),
             configuration: EngineConfiguration(passivation: Passivation(idleTime: nil, maximumActive: nil)),
             time: set.time, log: Logger(label: "ego.bench") { _ in SwiftLogNoOpLogHandler() })
         self.engine = engine
@@ -87,8 +104,6 @@ final class SendWork: BenchWork {
         let choice = BenchChoice(parameters.choice, among: parameters.entities, seed: parameters.seed)
         choices = Mutex((0..<set.measured.clients).map { choice.ofClient($0, seed: parameters.seed) })
     }
-
-    func limit(_ budget: WorkBudget) async throws -> BenchSample { try await set.insertLimit(on: bare, budget) }
 
     func run(_ budget: WorkBudget) async throws -> BenchSample {
         let clients = set.measured.clients
