@@ -1,13 +1,31 @@
 /// What travels beside an event: which command made it, and how it belongs to other work.
 public struct EventMetadata: Sendable, Hashable {
+    /// Nil for nothing known. Most events have no metadata, and all are copied many times: one reference is what they carry.
+    private var parts: Parts?
+
     /// The command that made the event, where its sender named one.
-    public var commandID: CommandID?
+    public var commandID: CommandID? {
+        get { parts?.fields.commandID }
+        set { change { $0.commandID = newValue } }
+    }
+
     /// What the sender groups related work by.
-    public var correlationID: String?
+    public var correlationID: String? {
+        get { parts?.fields.correlationID }
+        set { change { $0.correlationID = newValue } }
+    }
+
     /// What caused the command.
-    public var causationID: String?
+    public var causationID: String? {
+        get { parts?.fields.causationID }
+        set { change { $0.causationID = newValue } }
+    }
+
     /// The W3C `traceparent` of the command.
-    public var traceContext: String?
+    public var traceContext: String? {
+        get { parts?.fields.traceContext }
+        set { change { $0.traceContext = newValue } }
+    }
 
     /// Nothing known.
     public static let none = EventMetadata()
@@ -17,10 +35,11 @@ public struct EventMetadata: Sendable, Hashable {
         commandID: CommandID? = nil, correlationID: String? = nil, causationID: String? = nil,
         traceContext: String? = nil
     ) {
-        self.commandID = commandID
-        self.correlationID = correlationID
-        self.causationID = causationID
-        self.traceContext = traceContext
+        change { fields in
+            fields = Fields(
+                commandID: commandID, correlationID: correlationID, causationID: causationID,
+                traceContext: traceContext)
+        }
     }
 
     /// The stored form: a protobuf message with the four parts as string fields 1 to 4; empty when there are none.
@@ -54,5 +73,31 @@ public struct EventMetadata: Sendable, Hashable {
             }
             return metadata
         }
+    }
+
+    // MARK: Storage
+
+    private struct Fields: Hashable {
+        var commandID: CommandID?
+        var correlationID: String?
+        var causationID: String?
+        var traceContext: String?
+    }
+
+    /// Never changed once it is shared.
+    private final class Parts: Sendable, Hashable {
+        let fields: Fields
+
+        init(_ fields: Fields) { self.fields = fields }
+
+        static func == (one: Parts, other: Parts) -> Bool { one === other || one.fields == other.fields }
+        func hash(into hasher: inout Hasher) { hasher.combine(fields) }
+    }
+
+    /// Fields of which none is known are not kept, so that equal metadata is equal.
+    private mutating func change(_ body: (inout Fields) -> Void) {
+        var fields = parts?.fields ?? Fields()
+        body(&fields)
+        parts = fields == Fields() ? nil : Parts(fields)
     }
 }

@@ -12,8 +12,13 @@ struct SendMemoryWork: BenchWork {
         ids = (0..<set.parameters.entities).map(BenchFill.id)
     }
 
+    func limit(_ budget: WorkBudget) async throws -> BenchSample { try plainLoop(budget) }
+
     /// A plain loop by one caller, with what nobody can do without: decide, encode, apply, and keep in a dictionary.
-    func limit(_ budget: WorkBudget) async throws -> BenchSample {
+    ///
+    /// Never inlined: `.dev/instructions` leaves it out by its name.
+    @inline(never)
+    private func plainLoop(_ budget: WorkBudget) throws -> BenchSample {
         var sample = BenchSample()
         var choice = BenchChoice(set.parameters.choice, among: ids.count, seed: set.parameters.seed)
         let behavior = BenchBehavior(events: set.parameters.events)

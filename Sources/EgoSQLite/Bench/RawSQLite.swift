@@ -17,6 +17,10 @@ struct RawSQLite {
         (self.connection, self.budget) = (connection, budget)
     }
 
+    /// Does the work until it is done, or the budget is used up.
+    ///
+    /// Never inlined: `.dev/instructions` leaves it out by its name.
+    @inline(never)
     func run(_ work: RawWork) throws(SQLiteError) -> RawResult {
         switch work {
         case .append(let rows, let entities, let payload): try append(rows, entities, payload)
