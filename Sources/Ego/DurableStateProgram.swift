@@ -2,20 +2,17 @@ import EgoCore
 
 /// Runs a durable-state behavior on a state store.
 struct DurableStateProgram<Behavior: EntityBehavior>: EntityProgram {
-    typealias Command = Behavior.Command
-    typealias State = Behavior.State
-    typealias Event = Never
-    typealias Effects = Behavior.State?
-
     let behavior: Behavior
-    let handler: Handler<Command, State, Effects>
     let store: any StateStore & EventStore
     let reader: EventReader
     let time: any TimeSource
 
     var kind: String { behavior.kind }
+    var isEventSourced: Bool { false }
 
-    func recover(_ id: PersistenceID) async throws(EgoError) -> (state: State, version: SequenceNumber) {
+    func initialState(for id: PersistenceID) -> any AnyEntityState { EntityState(behavior.initialState(for: id)) }
+
+    func recover(_ id: PersistenceID) async throws(EgoError) -> Versioned {
         let info: StreamInfo?
         let stored: StoredState?
         do throws(StoreError) {
@@ -26,24 +23,13 @@ struct DurableStateProgram<Behavior: EntityBehavior>: EntityProgram {
         }
         if info?.isErased == true { throw .erased(id) }
         try EgoError.check(kind, of: id, recorded: info?.kind)
-        guard let stored else { return (behavior.initialState(for: id), .zero) }
+        guard let stored else { return Versioned(state: initialState(for: id), version: .zero) }
         do throws(PayloadError) {
-            return (try State(decoding: reader.clear(stored)), stored.version)
+            let state = try Behavior.State(decoding: reader.clear(stored))
+            return Versioned(state: EntityState(state), version: stored.version)
         } catch {
             throw EgoError(FoldError.undecodable(sequenceNumber: stored.version, cause: error), id)
         }
-    }
-
-    func transition(
-        _ effects: State?, from _: State, _ version: SequenceNumber, of id: PersistenceID, metadata: EventMetadata
-    ) throws -> Transition? {
-        guard let state = effects else { return nil }
-        return Transition(
-            after: Versioned(state: state, version: version.next), events: TypedEvents([Never]()),
-            write: .save(
-                StateWrite(
-                    persistenceID: id, kind: kind, expectedVersion: version, timestamp: time.now(),
-                    payload: try AnyPayload(packing: state).serialized(), metadata: metadata)))
     }
 
     func record(_ metadata: EventMetadata, at version: SequenceNumber, of id: PersistenceID) -> EntityWrite {
@@ -53,7 +39,7 @@ struct DurableStateProgram<Behavior: EntityBehavior>: EntityProgram {
                 metadata: metadata))
     }
 
-    func answer(_ record: CommandRecord, of id: PersistenceID) async throws(EgoError) -> Reply<State, Never> {
+    func answer(_ record: CommandRecord, of id: PersistenceID) async throws(EgoError) -> CellReply {
         let current = try await recover(id)
         guard current.version == record.after else {
             throw EgoError(
@@ -62,8 +48,7 @@ struct DurableStateProgram<Behavior: EntityBehavior>: EntityProgram {
                     + "\(record.after); the state is at version \(current.version) now",
                 persistenceID: id)
         }
-        return Reply(
-            persistenceID: id, state: current.state, sequenceNumber: record.after, events: [], isRepeated: true)
+        return CellReply(current: current, isRepeated: true)
     }
 
     func command(_ commandID: CommandID, of id: PersistenceID) async throws(StoreError) -> CommandRecord? {

@@ -14,7 +14,7 @@ import Synchronization
 public final class Engine: Sendable {
     /// The domain whose entities run here.
     public let domain: Domain
-    private let hosts: [String: any EntityHost]
+    private let hosts: [String: EntityHost]
     private let registry: EntityRegistry
     private let context: EngineContext
     private let committers: EntityCommitters
@@ -67,8 +67,7 @@ public final class Engine: Sendable {
     public func entity<B: EventSourcedBehavior>(
         _ behavior: B, _ id: PersistenceID
     ) throws(EgoError) -> EntityReference<B.Command, B.State, B.Event> {
-        EntityReference(
-            id, host: try host(behavior.kind, KindHost<EventSourcedProgram<B>>.self, id), engine: self)
+        try reference(behavior, id)
     }
 
     /// An entity of an event-sourced behavior whose handlers await.
@@ -77,8 +76,7 @@ public final class Engine: Sendable {
     public func entity<B: AsyncEventSourcedBehavior>(
         _ behavior: B, _ id: PersistenceID
     ) throws(EgoError) -> EntityReference<B.Command, B.State, B.Event> {
-        EntityReference(
-            id, host: try host(behavior.kind, KindHost<EventSourcedProgram<B>>.self, id), engine: self)
+        try reference(behavior, id)
     }
 
     /// An entity of a durable-state behavior.
@@ -87,8 +85,7 @@ public final class Engine: Sendable {
     public func entity<B: DurableStateBehavior>(
         _ behavior: B, _ id: PersistenceID
     ) throws(EgoError) -> EntityReference<B.Command, B.State, Never> {
-        EntityReference(
-            id, host: try host(behavior.kind, KindHost<DurableStateProgram<B>>.self, id), engine: self)
+        try reference(behavior, id)
     }
 
     /// An entity of a durable-state behavior whose handlers await.
@@ -97,27 +94,26 @@ public final class Engine: Sendable {
     public func entity<B: AsyncDurableStateBehavior>(
         _ behavior: B, _ id: PersistenceID
     ) throws(EgoError) -> EntityReference<B.Command, B.State, Never> {
-        EntityReference(
-            id, host: try host(behavior.kind, KindHost<DurableStateProgram<B>>.self, id), engine: self)
+        try reference(behavior, id)
     }
 
     /// Sends a command whose type is known only at run time.
     public func send(
         _ command: any Message, to id: PersistenceID, kind: EntityKind, options: CommandOptions = CommandOptions()
     ) async throws(EgoError) -> ErasedReply {
-        return try await host(kind.name, id).sendErased(command, to: id, options)
+        return try await host(kind.name, id).send(command, to: id, options)
     }
 
     /// What a command would do now; nothing is written.
     public func preview(
         _ command: any Message, to id: PersistenceID, kind: EntityKind, options: CommandOptions = CommandOptions()
     ) async throws(EgoError) -> ErasedReply {
-        return try await host(kind.name, id).previewErased(command, of: id, options)
+        return try await host(kind.name, id).preview(command, of: id, options)
     }
 
     /// The committed state of an entity whose type is known only at run time.
     public func state(of id: PersistenceID, kind: EntityKind) async throws(EgoError) -> ErasedReply {
-        return try await host(kind.name, id).stateErased(of: id)
+        ErasedReply(CellReply(current: try await host(kind.name, id).state(of: id)), id)
     }
 
     /// Lets an entity that was stopped after failures take commands again. Nothing happens when it was not.
@@ -134,23 +130,31 @@ public final class Engine: Sendable {
         sweeper?.cancel()
         await projections.stop()
         await context.calls.close()
+        registry.settle()
         await committers.events.becomeIdle()
         await committers.states.becomeIdle()
         await context.snapshots.becomeIdle()
     }
 
-    private func host(_ kind: String, _ id: PersistenceID) throws(EgoError) -> any EntityHost {
+    private func reference<B: EntityBehavior, Event: Sendable>(
+        _ behavior: B, _ id: PersistenceID
+    ) throws(EgoError) -> EntityReference<B.Command, B.State, Event> {
+        let host = try host(behavior.kind, id)
+        if host.code.behavior == ObjectIdentifier(B.self),
+            let code = host.code as? EntityCode<B.Command, B.State, Event>
+        {
+            return EntityReference(id, host, code, self)
+        }
+        throw EgoError(
+            .wrongKind, "kind \(host.kind) of domain \(domain.name) has another behavior", persistenceID: id)
+    }
+
+    private func host(_ kind: String, _ id: PersistenceID) throws(EgoError) -> EntityHost {
         do { _ = try domain.kind(named: kind) } catch {
             throw EgoError(.wrongKind, "\(error)", persistenceID: id, cause: error)
         }
         if let host = hosts[kind] { return host }
         throw EgoError(.wrongKind, "domain \(domain.name) has no kind \(kind)", persistenceID: id)
-    }
-
-    private func host<Host>(_ kind: String, _ type: Host.Type, _ id: PersistenceID) throws(EgoError) -> Host {
-        if let host = try host(kind, id) as? Host { return host }
-        throw EgoError(
-            .wrongKind, "kind \(kind) of domain \(domain.name) has another behavior", persistenceID: id)
     }
 }
 
@@ -162,46 +166,25 @@ private struct HostFactory {
     let context: EngineContext
     let committers: EntityCommitters
 
-    func host(of kind: EntityKind) -> any EntityHost {
-        switch kind.behavior {
-        case .eventSourced(let behavior): eventSourced(behavior)
-        case .asyncEventSourced(let behavior): eventSourced(behavior)
-        case .durableState(let behavior): durableState(behavior)
-        case .asyncDurableState(let behavior): durableState(behavior)
+    func host(of kind: EntityKind) -> EntityHost {
+        EntityHost(
+            program(kind.behavior), kind.code, store: store, committers, registry: registry, context: context)
+    }
+
+    private func program(_ behavior: EntityKind.Behavior) -> any EntityProgram {
+        switch behavior {
+        case .eventSourced(let behavior): folding(behavior)
+        case .asyncEventSourced(let behavior): folding(behavior)
+        case .durableState(let behavior): keeping(behavior)
+        case .asyncDurableState(let behavior): keeping(behavior)
         }
     }
 
-    private func eventSourced<B: EventSourcedBehavior>(_ behavior: B) -> any EntityHost {
-        eventSourced(behavior, .immediate { try behavior.handle($0, $1) })
+    private func folding<B: EventFolding>(_ behavior: B) -> any EntityProgram {
+        EventSourcedProgram(behavior: behavior, store: store, reader: reader)
     }
 
-    private func eventSourced<B: AsyncEventSourcedBehavior>(_ behavior: B) -> any EntityHost {
-        eventSourced(behavior, .awaiting { try await behavior.handle($0, $1) })
-    }
-
-    private func eventSourced<B: EventFolding>(
-        _ behavior: B, _ handler: Handler<B.Command, B.State, [B.Event]>
-    ) -> any EntityHost {
-        let program = EventSourcedProgram(
-            behavior: behavior, handler: handler, store: store, reader: reader, time: context.time)
-        return KindHost(
-            program, committers, initialState: behavior.initialState, registry: registry, context: context)
-    }
-
-    private func durableState<B: DurableStateBehavior>(_ behavior: B) -> any EntityHost {
-        durableState(behavior, .immediate { try behavior.handle($0, $1) })
-    }
-
-    private func durableState<B: AsyncDurableStateBehavior>(_ behavior: B) -> any EntityHost {
-        durableState(behavior, .awaiting { try await behavior.handle($0, $1) })
-    }
-
-    private func durableState<B: EntityBehavior>(
-        _ behavior: B, _ handler: Handler<B.Command, B.State, B.State?>
-    ) -> any EntityHost {
-        let program = DurableStateProgram(
-            behavior: behavior, handler: handler, store: store, reader: reader, time: context.time)
-        return KindHost(
-            program, committers, initialState: behavior.initialState, registry: registry, context: context)
+    private func keeping<B: EntityBehavior>(_ behavior: B) -> any EntityProgram {
+        DurableStateProgram(behavior: behavior, store: store, reader: reader, time: context.time)
     }
 }

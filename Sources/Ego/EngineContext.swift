@@ -28,25 +28,28 @@ final class EngineContext: Sendable {
 /// The calls that are under way, and whether more are taken.
 final class CallCounter: Sendable {
     private let count = Atomic<Int>(0)
-    private let isClosed = Atomic<Bool>(false)
+    private let closed = Atomic<Bool>(false)
     private let waiters = Mutex<[CheckedContinuation<Void, Never>]>([])
+
+    /// Whether no more calls are taken.
+    var isClosed: Bool { closed.load(ordering: .sequentiallyConsistent) }
 
     /// Begins a call; false when none is taken any more.
     func begin() -> Bool {
         count.add(1, ordering: .sequentiallyConsistent)
-        if !isClosed.load(ordering: .sequentiallyConsistent) { return true }
+        if !closed.load(ordering: .sequentiallyConsistent) { return true }
         end()
         return false
     }
 
     func end() {
         let left = count.subtract(1, ordering: .sequentiallyConsistent).newValue
-        if left == 0, isClosed.load(ordering: .sequentiallyConsistent) { wake() }
+        if left == 0, closed.load(ordering: .sequentiallyConsistent) { wake() }
     }
 
     /// Takes no more calls, and returns when those under way have ended.
     func close() async {
-        isClosed.store(true, ordering: .sequentiallyConsistent)
+        closed.store(true, ordering: .sequentiallyConsistent)
         await withCheckedContinuation { continuation in
             waiters.withLock { $0.append(continuation) }
             if count.load(ordering: .sequentiallyConsistent) == 0 { wake() }

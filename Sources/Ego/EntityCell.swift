@@ -1,6 +1,5 @@
 import EgoCore
 import Logging
-import SwiftProtobuf
 import Synchronization
 
 /// One active entity: its committed state, the state that its commands under way lead to, and those commands.
@@ -27,8 +26,6 @@ final class EntityCell: Sendable {
     private struct Core {
         var phase = Phase.cold
         var committed: Versioned
-        /// The state after all commands under way.
-        var latest: Versioned
         var pending: [Pending] = []
         /// How many of `pending`, from its start, are committed already.
         var settled = 0
@@ -37,26 +34,28 @@ final class EntityCell: Sendable {
         var calls = 0
         var failures: [Timestamp] = []
 
+        init(committed: Versioned) { self.committed = committed }
+
         var hasPending: Bool { settled < pending.count }
+
+        /// The state after all commands under way.
+        var latest: Versioned { hasPending ? pending[pending.count - 1].after : committed }
     }
 
     let id: PersistenceID
     let use = EntityUse()
-    let program: CellProgram
+    let host: EntityHost
     private let core: Mutex<Core>
     private let gate = Gate()
-    private let context: EngineContext
     private let start: Versioned
+    private var context: EngineContext { host.context }
 
-    init(_ id: PersistenceID, program: CellProgram, initialState: any Message, context: EngineContext) {
+    init(_ id: PersistenceID, host: EntityHost) {
         self.id = id
-        self.program = program
-        self.context = context
-        start = Versioned(state: initialState, version: .zero)
-        self.core = Mutex(Core(committed: start, latest: start))
+        self.host = host
+        start = Versioned(state: host.program.initialState(for: id), version: .zero)
+        self.core = Mutex(Core(committed: start))
     }
-
-    var kind: String { program.kind }
 
     // MARK: Commands
     //
@@ -64,7 +63,7 @@ final class EntityCell: Sendable {
     // such look: it has failed then.
 
     /// Runs a command; nil when the entity has left memory meanwhile, and the caller has to ask the registry again.
-    func send(_ decision: Decision, _ options: CommandOptions) async throws(EgoError) -> CellReply? {
+    func send(_ decision: EntityDecision, _ options: CommandOptions) async throws(EgoError) -> CellReply? {
         guard enter() else { return nil }
         defer { core.withLock { $0.calls -= 1 } }
         switch decision {
@@ -80,8 +79,61 @@ final class EntityCell: Sendable {
         }
     }
 
+    /// Sends a command to a store that writes at once: it is decided, written and committed under the lock, and nobody
+    /// waits for anybody but for that.
+    ///
+    /// - Parameter decide: called at most once.
+    func sendNow(
+        _ options: CommandOptions, _ decide: (any AnyEntityState, any TimeSource) throws -> EntityChange?
+    ) -> SentCommand {
+        guard let store = host.immediateStore, options.metadata.commandID == nil else { return .later }
+        use.touch(context.clock)
+        let sent = core.withLock { core in
+            // An engine that shuts down looks at each entity's lock after it has said so.
+            guard case .active = core.phase, !core.hasPending, !context.calls.isClosed else {
+                return SentCommand.later
+            }
+            if let expected = options.expectedVersion.last, expected != core.committed.version { return .later }
+            return sendNow(store, options.metadata, decide, &core)
+        }
+        if case .failed(let error) = sent, error.code == .bug { didFail(error) }
+        return sent
+    }
+
+    private func sendNow(
+        _ store: any ImmediateStore, _ metadata: EventMetadata,
+        _ decide: (any AnyEntityState, any TimeSource) throws -> EntityChange?, _ core: inout Core
+    ) -> SentCommand {
+        let before = core.committed.version
+        let change: EntityChange
+        do {
+            guard let decided = try decide(core.committed.state, context.time) else {
+                return .unchanged(core.committed)
+            }
+            change = decided
+        } catch {
+            return .failed(EgoError(thrownByBehavior: error, id))
+        }
+        let verdict: Ticket.Verdict
+        do throws(StoreError) {
+            verdict = try store.writeNow(change, of: id, kind: host.kind, at: before, metadata)
+        } catch {
+            return .failed(EgoError(error, id))
+        }
+        switch verdict {
+        case .committed:
+            let committed = Versioned(state: change.after, version: change.version(after: before))
+            core.committed = committed
+            saveSnapshot(since: before, committed)
+            return .committed(committed)
+        case .failed(let error): return .failed(error)
+        // Another writer was there first: to be decided anew on what that has left.
+        case .rerun, .duplicate: return .later
+        }
+    }
+
     /// What a command would do to the committed state; nothing is written.
-    func preview(_ decision: Decision, _ options: CommandOptions) async throws(EgoError) -> CellReply? {
+    func preview(_ decision: EntityDecision, _ options: CommandOptions) async throws(EgoError) -> CellReply? {
         guard enter() else { return nil }
         defer { core.withLock { $0.calls -= 1 } }
         let current = try await load()
@@ -91,15 +143,16 @@ final class EntityCell: Sendable {
             throw conflict(expected, current.version)
         }
         do {
-            let transition: Transition?
+            let outcome: EntityDecision.Outcome?
             switch decision {
-            case .immediate(let decide): transition = try decide(current)
+            case .immediate(let decide): outcome = try decide(current.state)
             case .awaiting(let decide):
                 await gate.enter()
                 defer { gate.leave() }
-                transition = try await decide(current)
+                outcome = try await decide(current.state)
             }
-            return CellReply(current: transition?.after ?? current, events: transition?.events)
+            guard let outcome else { return CellReply(current: current) }
+            return CellReply(current: current.after(outcome.change), events: outcome.events)
         } catch {
             throw EgoError(thrownByBehavior: error, id)
         }
@@ -174,7 +227,7 @@ final class EntityCell: Sendable {
             case .answerAfter(let other, let result): (ticket, answer) = (other, result)
             case .commit(let own, let leads, let reply):
                 (ticket, answer, isOwn) = (own, .success(reply), true)
-                if leads { await program.committers.lead(isAppend: program.isEventSourced) }
+                if leads { await host.committers.lead(isAppend: host.program.isEventSourced) }
             }
             switch await ticket.verdict() {
             case .committed:
@@ -188,7 +241,7 @@ final class EntityCell: Sendable {
                         .conflict, "other writers won \(conflicts) times in a row", persistenceID: id)
                 }
             case .duplicate(let record):
-                if isOwn { return try await program.answer(record, id) }
+                if isOwn { return try await host.program.answer(record, of: id) }
             case .failed(let error):
                 if isOwn { throw error }
             }
@@ -202,16 +255,18 @@ final class EntityCell: Sendable {
         }
         if let underWay { _ = await underWay.verdict() }
         let record: CommandRecord?
-        do { record = try await program.command(commandID, id) } catch { throw EgoError(error, id) }
+        do { record = try await host.program.command(commandID, of: id) } catch { throw EgoError(error, id) }
         guard let record else { return nil }
-        return try await program.answer(record, id)
+        return try await host.program.answer(record, of: id)
     }
 
-    private func step(_ decide: (Versioned) throws -> Transition?, _ options: CommandOptions) -> Step {
+    private func step(
+        _ decide: (any AnyEntityState) throws -> EntityDecision.Outcome?, _ options: CommandOptions
+    ) -> Step {
         core.withLock { core in
             if let step = precondition(&core, options) { return step }
             do {
-                return enqueue(try decide(core.latest), options, &core)
+                return enqueue(try decide(core.latest.state), options, &core)
             } catch {
                 return refusal(error, &core)
             }
@@ -219,7 +274,8 @@ final class EntityCell: Sendable {
     }
 
     private func step(
-        _ decide: (Versioned) async throws -> Transition?, _ options: CommandOptions, _ gate: GatePass
+        _ decide: (any AnyEntityState) async throws -> EntityDecision.Outcome?, _ options: CommandOptions,
+        _ gate: GatePass
     ) async -> Step {
         let begin: Begin = core.withLock { core in
             if let step = precondition(&core, options) { return .step(step) }
@@ -229,8 +285,8 @@ final class EntityCell: Sendable {
             guard case .step(let step) = begin else { return .load }
             return step
         }
-        let result: Result<Transition?, any Error>
-        do { result = .success(try await decide(current)) } catch { result = .failure(error) }
+        let result: Result<EntityDecision.Outcome?, any Error>
+        do { result = .success(try await decide(current.state)) } catch { result = .failure(error) }
         let step: Step = core.withLock { core in
             // The gate kept other commands out, but a failed commit may have taken the state away.
             if core.lineage !== lineage || lineage.isBroken { return .load }
@@ -267,13 +323,16 @@ final class EntityCell: Sendable {
         EgoError(.conflict, "it is at \(found), not at \(expected)", persistenceID: id)
     }
 
-    private func enqueue(_ transition: Transition?, _ options: CommandOptions, _ core: inout Core) -> Step {
-        let after = transition?.after ?? core.latest
+    private func enqueue(
+        _ outcome: EntityDecision.Outcome?, _ options: CommandOptions, _ core: inout Core
+    ) -> Step {
+        let before = core.latest
+        let after = outcome.map { before.after($0.change) } ?? before
         let write: EntityWrite
-        if let transition {
-            write = transition.write
+        if let outcome {
+            write = EntityWrite(outcome.change, of: id, kind: host.kind, at: before.version, options.metadata)
         } else if options.metadata.commandID != nil {
-            write = program.record(options.metadata, core.latest.version, id)
+            write = host.program.record(options.metadata, at: before.version, of: id)
         } else {
             // Nothing to write; but the state that the answer shows has to be committed first.
             let reply = CellReply(current: after)
@@ -281,10 +340,9 @@ final class EntityCell: Sendable {
             return .answerAfter(last.ticket, .success(reply))
         }
         let pending = Pending(ticket: Ticket(), commandID: options.metadata.commandID, after: after)
-        core.latest = after
         core.pending.append(pending)
-        let leads = program.committers.enqueue(write, core.lineage, self, pending.ticket)
-        return .commit(pending.ticket, leads: leads, CellReply(current: after, events: transition?.events))
+        let leads = host.committers.enqueue(write, core.lineage, self, pending.ticket)
+        return .commit(pending.ticket, leads: leads, CellReply(current: after, events: outcome?.events))
     }
 
     /// A refusal holds when the state that it was decided on is committed.
@@ -320,13 +378,12 @@ final class EntityCell: Sendable {
                 if !wasCancelled || Task.isCancelled { throw error }
             case .read:
                 do throws(EgoError) {
-                    let state = try await program.recover(id)
+                    let state = try await host.program.recover(id)
                     core.withLock { core in
                         // The entity may have been stopped meanwhile.
                         guard case .loading(let current) = core.phase, current === own else { return }
                         core.phase = .active
                         core.committed = state
-                        core.latest = state
                         core.pending = []
                         core.settled = 0
                         core.lineage = Lineage()
@@ -390,7 +447,6 @@ final class EntityCell: Sendable {
             guard case .active = core.phase, !core.hasPending else { return }
             core.phase = .cold
             core.committed = start
-            core.latest = start
         }
     }
 
@@ -407,8 +463,8 @@ final class EntityCell: Sendable {
 
     /// The write is durable: what it led to is the committed state now.
     func didCommit(_ ticket: Ticket, of lineage: Lineage) {
-        let snapshot = core.withLock { core -> Versioned? in
-            guard core.lineage === lineage, core.hasPending else { return nil }
+        core.withLock { core in
+            guard core.lineage === lineage, core.hasPending else { return }
             let before = core.committed.version
             core.committed = core.pending[core.settled].after
             core.settled += 1
@@ -419,13 +475,16 @@ final class EntityCell: Sendable {
                 core.pending.removeFirst(core.settled)
                 core.settled = 0
             }
-            guard let interval = context.configuration.snapshotInterval else { return nil }
-            let passed = core.committed.version.rawValue / UInt64(interval) > before.rawValue / UInt64(interval)
-            return passed ? core.committed : nil
+            saveSnapshot(since: before, core.committed)
         }
-        if let snapshot, program.isEventSourced {
-            context.snapshots.save(snapshot.state, at: snapshot.version, of: id)
-        }
+    }
+
+    /// Plans a snapshot when a commit has passed a multiple of the interval.
+    private func saveSnapshot(since before: SequenceNumber, _ committed: Versioned) {
+        guard let interval = context.configuration.snapshotInterval, host.program.isEventSourced,
+            committed.version.rawValue / UInt64(interval) > before.rawValue / UInt64(interval)
+        else { return }
+        context.snapshots.save(committed.state.message, at: committed.version, of: id)
     }
 
     /// A write of the lineage was not applied: forget the state that was built on it.
@@ -439,13 +498,15 @@ final class EntityCell: Sendable {
             core.pending = []
             core.settled = 0
             core.lineage = Lineage()
-            core.latest = core.committed
             if case .active = core.phase { core.phase = .cold }
             return tickets
         }
     }
 
     // MARK: Passivation
+
+    /// Returns when nobody is writing at once any more who began before.
+    func settle() { core.withLock { _ in } }
 
     private func enter() -> Bool {
         use.touch(context.clock)
@@ -463,6 +524,7 @@ final class EntityCell: Sendable {
             switch core.phase {
             case .active, .cold:
                 core.phase = .passivated
+                core.committed = start
                 return true
             case .passivated: return true
             case .loading, .stopped: return false

@@ -1,44 +1,72 @@
 public import EgoCore
 public import SwiftProtobuf
 
-/// One entity of an engine. Cheap to make and to keep: it does not hold the entity in memory.
+/// One entity of an engine. Cheap to make and to keep: it does not hold the entity's state in memory.
 public struct EntityReference<Command: MessageUnion, State: Message, Event: Sendable>: Sendable {
-    /// The entity.
-    public let id: PersistenceID
-    private let host: any EntityHost<Command, State, Event>
-    /// Keeps the engine, and with it the sweeper, alive.
-    private let engine: Engine
+    @usableFromInline let handle: EntityHandle
+    @usableFromInline let code: EntityCode<Command, State, Event>
 
-    init(_ id: PersistenceID, host: any EntityHost<Command, State, Event>, engine: Engine) {
-        self.id = id
-        self.host = host
-        self.engine = engine
+    /// The entity.
+    public var id: PersistenceID { handle.id }
+
+    init(_ id: PersistenceID, _ host: EntityHost, _ code: EntityCode<Command, State, Event>, _ engine: Engine) {
+        handle = EntityHandle(id, host, engine)
+        self.code = code
     }
 
     /// Sends a command; returns when its events are durable.
     ///
     /// - Throws: ``EgoError``; its code tells what to do.
     @discardableResult
+    @inlinable
     public func send(
         _ command: Command, _ options: CommandOptions = CommandOptions()
     ) async throws(EgoError) -> Reply<State, Event> {
-        return try await host.send(command, to: id, options)
+        guard case .immediate(let decide) = code.handler else { return try await sendWaiting(command, options) }
+        var events: [Event] = []
+        let sent = handle.sendNow(options) { (state, time) throws in try decide(command, state, time, &events) }
+        switch sent {
+        case .committed(let current):
+            return Reply(
+                persistenceID: handle.id, state: EntityState<State>.known(current.state),
+                sequenceNumber: current.version, events: events, isRepeated: false)
+        case .unchanged(let current):
+            try await handle.checkErasure()
+            return Reply(
+                persistenceID: handle.id, state: EntityState<State>.known(current.state),
+                sequenceNumber: current.version, events: [], isRepeated: false)
+        case .failed(let error):
+            if error.code == .rejected { try await handle.checkErasure() }
+            throw error
+        case .later: return try await sendWaiting(command, options)
+        }
+    }
+
+    @usableFromInline
+    func sendWaiting(_ command: Command, _ options: CommandOptions) async throws(EgoError) -> Reply<State, Event> {
+        typed(try await handle.send(code.decision(on: command, handle.time), options))
     }
 
     /// What a command would do now; nothing is written.
     public func preview(
         _ command: Command, _ options: CommandOptions = CommandOptions()
     ) async throws(EgoError) -> Reply<State, Event> {
-        return try await host.preview(command, of: id, options)
+        typed(try await handle.preview(code.decision(on: command, handle.time), options))
     }
 
     /// The committed state, as this engine knows it.
     public func state() async throws(EgoError) -> State {
-        return try await host.state(of: id).state
+        EntityState<State>.known(try await handle.read().state)
     }
 
     /// The committed sequence number or version, as this engine knows it.
     public func sequenceNumber() async throws(EgoError) -> SequenceNumber {
-        return try await host.state(of: id).version
+        try await handle.read().version
+    }
+
+    private func typed(_ reply: CellReply) -> Reply<State, Event> {
+        Reply(
+            persistenceID: handle.id, state: EntityState<State>.known(reply.current.state),
+            sequenceNumber: reply.current.version, events: code.events(reply.events), isRepeated: reply.isRepeated)
     }
 }

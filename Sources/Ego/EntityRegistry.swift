@@ -29,7 +29,7 @@ final class EntityRegistry: Sendable {
         shard(of: id).state.withLock { shard in
             if let index = shard.indices[id] {
                 let entity = shard.entities[index]
-                if entity.kind == kind || !entity.passivate() { return entity }
+                if entity.host.kind == kind || !entity.passivate() { return entity }
                 Self.remove(at: index, &shard)
             }
             if let maximumPerShard, shard.entities.count >= maximumPerShard { Self.evictOne(&shard) }
@@ -47,6 +47,11 @@ final class EntityRegistry: Sendable {
 
     /// How many entities are in memory.
     var count: Int { shards.reduce(0) { $0 + $1.state.withLock { $0.entities.count } } }
+
+    /// Returns when nobody is writing to an entity at once any more who began before.
+    func settle() {
+        for shard in shards { for entity in shard.state.withLock(\.entities) { entity.settle() } }
+    }
 
     /// Passivates the entities that were last used before a round.
     func passivate(unusedSince round: UInt64) {

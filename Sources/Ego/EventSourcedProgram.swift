@@ -2,45 +2,19 @@ import EgoCore
 
 /// Runs an event-sourced behavior on an event store.
 struct EventSourcedProgram<Behavior: EventFolding>: EntityProgram {
-    typealias Command = Behavior.Command
-    typealias State = Behavior.State
-    typealias Event = Behavior.Event
-    typealias Effects = [Behavior.Event]
-
     let behavior: Behavior
-    let handler: Handler<Command, State, Effects>
     let store: any EventStore & SnapshotStore
     let reader: EventReader
-    let time: any TimeSource
 
     var kind: String { behavior.kind }
+    var isEventSourced: Bool { true }
 
-    func recover(_ id: PersistenceID) async throws(EgoError) -> (state: State, version: SequenceNumber) {
+    func initialState(for id: PersistenceID) -> any AnyEntityState { EntityState(behavior.initialState(for: id)) }
+
+    func recover(_ id: PersistenceID) async throws(EgoError) -> Versioned {
         let fold = try await StreamReader(store: store, reader: reader).fold(
             behavior, of: id, through: .max, kind: kind)
-        return (fold.state, fold.sequenceNumber)
-    }
-
-    func transition(
-        _ effects: [Event], from state: State, _ version: SequenceNumber, of id: PersistenceID,
-        metadata: EventMetadata
-    ) throws -> Transition? {
-        if effects.isEmpty { return nil }
-        let now = time.now()
-        var events: [NewEvent] = []
-        events.reserveCapacity(effects.count)
-        var state = state
-        for event in effects {
-            events.append(NewEvent(timestamp: now, payload: try event.serializedAny()))
-            behavior.apply(event, to: &state)
-        }
-        return Transition(
-            after: Versioned(state: state, version: version.advanced(by: effects.count)),
-            events: TypedEvents(effects),
-            write: .append(
-                AppendRequest(
-                    persistenceID: id, kind: kind, expectedVersion: .exact(version), events: events,
-                    metadata: metadata)))
+        return Versioned(state: EntityState(fold.state), version: fold.sequenceNumber)
     }
 
     func record(_ metadata: EventMetadata, at version: SequenceNumber, of id: PersistenceID) -> EntityWrite {
@@ -49,8 +23,8 @@ struct EventSourcedProgram<Behavior: EventFolding>: EntityProgram {
                 persistenceID: id, kind: kind, expectedVersion: .exact(version), events: [], metadata: metadata))
     }
 
-    func answer(_ record: CommandRecord, of id: PersistenceID) async throws(EgoError) -> Reply<State, Event> {
-        var events: [Event] = []
+    func answer(_ record: CommandRecord, of id: PersistenceID) async throws(EgoError) -> CellReply {
+        var events: [Behavior.Event] = []
         let streams = StreamReader(store: store, reader: reader)
         var fold: StreamFold<Behavior>
         do {
@@ -69,8 +43,9 @@ struct EventSourcedProgram<Behavior: EventFolding>: EntityProgram {
                     + "\(record.after) were deleted since",
                 persistenceID: id, cause: error)
         }
-        return Reply(
-            persistenceID: id, state: fold.state, sequenceNumber: record.after, events: events, isRepeated: true)
+        return CellReply(
+            current: Versioned(state: EntityState(fold.state), version: record.after), events: EntityEvents(events),
+            isRepeated: true)
     }
 
     private func checkStillThere(_ record: CommandRecord, of id: PersistenceID) async throws(EgoError) {

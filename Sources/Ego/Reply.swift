@@ -13,6 +13,17 @@ public struct Reply<State: Sendable, Event: Sendable>: Sendable {
     public var events: [Event]
     /// Whether this is the answer to an earlier command of the same command ID.
     public var isRepeated: Bool
+
+    @inlinable
+    init(
+        persistenceID: PersistenceID, state: State, sequenceNumber: SequenceNumber, events: [Event], isRepeated: Bool
+    ) {
+        self.persistenceID = persistenceID
+        self.state = state
+        self.sequenceNumber = sequenceNumber
+        self.events = events
+        self.isRepeated = isRepeated
+    }
 }
 
 /// A reply whose types are known only at run time.
@@ -28,11 +39,11 @@ public struct ErasedReply: Sendable {
     /// Whether this is the answer to an earlier command of the same command ID.
     public var isRepeated: Bool
 
-    init<State: Message, Event: Sendable>(_ reply: Reply<State, Event>) {
-        self.persistenceID = reply.persistenceID
-        self.state = reply.state
-        self.sequenceNumber = reply.sequenceNumber
-        self.events = reply.events.compactMap { ($0 as? any MessageUnion)?.message }
+    init(_ reply: CellReply, _ id: PersistenceID) {
+        self.persistenceID = id
+        self.state = reply.current.state.message
+        self.sequenceNumber = reply.current.version
+        self.events = reply.events?.messages ?? []
         self.isRepeated = reply.isRepeated
     }
 }

@@ -96,7 +96,7 @@ final class SnapshotWriter: Sendable {
     /// The snapshot and the deletions that it allows, for one transaction: never the one without the other. What does not
     /// give back the state that it was made from is no snapshot: whoever began there would go on from another state.
     private func changes(for work: Work) throws -> [OperatorChange] {
-        let payload = try AnyPayload(packing: work.state).serialized()
+        let payload = try AnyPayload.serialized(packing: work.state)
         guard try type(of: work.state).init(decoding: payload).isEqualTo(message: work.state) else {
             throw UnprovenSnapshot()
         }

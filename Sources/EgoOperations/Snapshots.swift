@@ -40,7 +40,7 @@ public struct Snapshots: Sendable {
         if entity.eventCount == 0, try await store.stream(of: id)?.last ?? .zero == .zero {
             throw OperationError(.refused, "it keeps its latest state only, and needs no snapshot", persistenceID: id)
         }
-        let payload = try AnyPayload(packing: entity.state).serialized()
+        let payload = try AnyPayload.serialized(packing: entity.state)
         let existing = try await store.latestSnapshot(of: id, through: entity.sequenceNumber)
         if let existing, existing.sequenceNumber == entity.sequenceNumber, existing.payload == payload {
             return (existing, false)

@@ -114,7 +114,7 @@ extension InMemoryStore: KeyStore {
 extension InMemoryStore: OperatorStore {
     public func entities(_ query: EntityQuery) async throws(StoreError) -> [EntitySummary] {
         try locked { state in
-            state.entities.keys.sorted()
+            state.entities.ids.sorted()
                 .filter { id in
                     guard let entity = state.entities[id], entity.isListed else { return false }
                     if let after = query.after, id <= after { return false }
@@ -142,10 +142,10 @@ extension InMemoryStore: OperatorStore {
     public func statistics() async throws(StoreError) -> StoreStatistics {
         try locked { state in
             StoreStatistics(
-                entities: state.entities.values.filter(\.isListed).count,
-                events: state.journal.count { $0 != nil },
-                snapshots: state.entities.values.reduce(0) { $0 + $1.snapshots.count },
-                durableStates: state.entities.values.count { $0.state != nil },
+                entities: state.entities.all.filter(\.isListed).count,
+                events: state.journal.reduce(0) { $0 + ($1 == nil ? 0 : 1) },
+                snapshots: state.entities.all.reduce(0) { $0 + $1.snapshots.count },
+                durableStates: state.entities.all.count { $0.state != nil },
                 head: Offset(position: Position(Int64(state.journal.count))), bytes: nil)
         }
     }
@@ -200,7 +200,6 @@ extension InMemoryStore: OperatorStore {
         }
         guard number == entity.last.next else { throw StoreError(.conflict, event, after: entity.last) }
         var stored = event
-        stored.offset = Offset(position: Position(Int64(state.journal.count) + 1))
         stored.shard = entity.shard
         entity.journal.append(state.journal.count)
         state.journal.append(stored)
@@ -453,7 +452,10 @@ extension InMemoryStore: OperatorStore {
 
     public func hazards(now: Timestamp, isThorough: Bool) async throws(StoreError) -> [StoreHazard] {
         try locked { state in
-            let both = state.entities.filter { !$0.value.journal.isEmpty && $0.value.state != nil }.keys.sorted()
+            let both = state.entities.ids.filter { id in
+                guard let entity = state.entities[id] else { return false }
+                return !entity.journal.isEmpty && entity.state != nil
+            }.sorted()
             return both.isEmpty ? [] : [.bothKindsOfState(count: both.count, first: both[0])]
         }
     }

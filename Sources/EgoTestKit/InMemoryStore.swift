@@ -3,23 +3,9 @@ import Synchronization
 
 /// A store in memory, for tests: keeps every law but durability.
 public final class InMemoryStore: Store {
-    struct Entity {
-        var kind: String?
-        var shard: Shard
-        var floor = SequenceNumber.zero
-        var last = SequenceNumber.zero
-        /// Indices into the journal of the events after `floor`, in order.
-        var journal: [Int] = []
-        var commands: [CommandID: CommandRecord] = [:]
-        var snapshots: [StoredSnapshot] = []
-        var state: StoredState?
-        var tombstone: Tombstone?
-    }
-
     struct State {
-        var entities: [PersistenceID: Entity] = [:]
-        /// Nil where an event was deleted.
-        var journal: [PersistedEvent?] = []
+        var entities = EntityTable()
+        var journal = Journal()
         var projections: [String: ProjectionRecord] = [:]
         var offsets: [String: [Int: [Shard: CommittedOffset]]] = [:]
         var deadLetters: [DeadLetter] = []
@@ -59,7 +45,11 @@ public final class InMemoryStore: Store {
     }
 
     func entity(making id: PersistenceID, kind: String?, _ state: inout State) -> Entity {
-        state.entities[id] ?? Entity(kind: kind, shard: Shard(of: id, count: storeMetadata.shardCount))
+        state.entities[id] ?? newEntity(id, kind: kind)
+    }
+
+    private func newEntity(_ id: PersistenceID, kind: String?) -> Entity {
+        Entity(kind: kind, shard: Shard(of: id, count: storeMetadata.shardCount))
     }
 }
 
@@ -83,31 +73,30 @@ extension InMemoryStore: EventStore {
 
     private func append(_ request: AppendRequest, isPoisoned: Bool, _ state: inout State) -> AppendOutcome {
         let id = request.persistenceID
-        var entity = entity(making: id, kind: request.kind, &state)
-        // Taken out while it changes: two references would copy its arrays.
-        state.entities[id] = nil
-        defer { state.entities[id] = entity }
-        if entity.tombstone != nil { return .erased }
+        let index = state.entities.index(of: id) { newEntity(id, kind: request.kind) }
         let commandID = request.metadata.commandID
+        return Self.append(
+            request, commandID, isPoisoned: isPoisoned, to: &state.entities[at: index], &state.journal)
+    }
+
+    private static func append(
+        _ request: AppendRequest, _ commandID: CommandID?, isPoisoned: Bool, to entity: inout Entity,
+        _ journal: inout Journal
+    ) -> AppendOutcome {
+        if entity.tombstone != nil { return .erased }
         if let commandID, let record = entity.commands[commandID] { return .duplicate(record) }
         let before = entity.last
         if isPoisoned { return .conflict(actual: before) }
         if let expected = request.expectedVersion.last, expected != before { return .conflict(actual: before) }
         for event in request.events {
             entity.last = entity.last.next
-            entity.journal.append(state.journal.count)
-            state.journal.append(
-                PersistedEvent(
-                    persistenceID: id, sequenceNumber: entity.last,
-                    offset: Offset(position: Position(Int64(state.journal.count) + 1)), timestamp: event.timestamp,
-                    shard: entity.shard, manifest: event.manifest, payload: event.payload,
-                    encryptionKeyID: event.encryptionKeyID, isEncrypted: event.isEncrypted,
-                    metadata: request.metadata, unknownFields: event.unknownFields))
+            entity.journal.append(journal.count)
+            journal.append(event, of: request.persistenceID, entity.last, entity.shard, request.metadata)
         }
         if let commandID {
             entity.commands[commandID] = CommandRecord(commandID: commandID, before: before, after: entity.last)
         }
-        return .appended(last: entity.last, offset: Offset(position: Position(Int64(state.journal.count))))
+        return .appended(last: entity.last, offset: Offset(position: Position(Int64(journal.count))))
     }
 
     public func stream(of id: PersistenceID) async throws(StoreError) -> StreamInfo? {
@@ -182,7 +171,9 @@ extension InMemoryStore: EventStore {
 
     public func offset(before moment: Timestamp) async throws(StoreError) -> Offset {
         try locked { state in
-            let index = state.journal.firstIndex { ($0?.timestamp).map { $0 >= moment } ?? false }
+            let index = (0..<state.journal.count).first { index in
+                (state.journal[index]?.timestamp).map { $0 >= moment } ?? false
+            }
             return Offset(position: Position(Int64(index ?? state.journal.count)))
         }
     }
@@ -279,5 +270,17 @@ extension InMemoryStore: StateStore {
 
     public func state(of id: PersistenceID) async throws(StoreError) -> StoredState? {
         try locked { state in state.entities[id]?.state }
+    }
+}
+
+extension InMemoryStore: ImmediateStore {
+    public func appendNow(_ request: AppendRequest) throws(StoreError) -> AppendOutcome {
+        let outcome = try locked { state in append(request, isPoisoned: false, &state) }
+        appended.give()
+        return outcome
+    }
+
+    public func saveNow(_ write: StateWrite) throws(StoreError) -> StateOutcome {
+        try locked { state in save(write, isPoisoned: false, &state) }
     }
 }

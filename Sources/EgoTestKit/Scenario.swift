@@ -117,7 +117,7 @@ public struct Scenario<Command: MessageUnion, State: Message, Event: Sendable>: 
         for step in given {
             switch step {
             case .state(let state, let version) where kind.isDurableState:
-                let payload = try AnyPayload(packing: state).serialized()
+                let payload = try AnyPayload.serialized(packing: state)
                 for expected in 0..<version.rawValue {
                     _ = try await store.save([
                         StateWrite(
@@ -134,11 +134,11 @@ public struct Scenario<Command: MessageUnion, State: Message, Event: Sendable>: 
                 ])
                 let snapshot = StoredSnapshot(
                     persistenceID: id, sequenceNumber: version, timestamp: time,
-                    payload: try AnyPayload(packing: state).serialized())
+                    payload: try AnyPayload.serialized(packing: state))
                 _ = try await store.commit(
                     [.saveSnapshot(snapshot), .deleteEvents(of: id, through: version)], under: nil)
             case .event(let message):
-                let event = NewEvent(timestamp: time, payload: try AnyPayload(packing: message).serialized())
+                let event = NewEvent(timestamp: time, payload: try AnyPayload.serialized(packing: message))
                 _ = try await store.append([
                     AppendRequest(persistenceID: id, kind: kind.name, expectedVersion: .any, events: [event])
                 ])

@@ -202,3 +202,37 @@ struct AuditTests {
         #expect(!record.isIntact)
     }
 }
+
+@Suite("A message is packed into one buffer")
+struct PackingTests {
+    @Test("as an Any of its type's URL and its bytes, of any size")
+    func sizes() throws {
+        for size in [0, 1, 2, 100, 126, 127, 128, 129, 16_383, 16_384, 70_000] {
+            let message = Google_Protobuf_BytesValue(Data(repeating: 7, count: size))
+            let value: [UInt8] = try message.serializedBytes()
+            let wanted = AnyPayload(typeURL: "type.googleapis.com/google.protobuf.BytesValue", value: value)
+            #expect(try AnyPayload.serialized(packing: message) == wanted.serialized())
+            #expect(try AnyPayload(serialized: AnyPayload.serialized(packing: message)) == wanted)
+            let any = try Google_Protobuf_Any(message: message)
+            #expect(try AnyPayload.serialized(packing: message) == any.serializedBytes())
+        }
+    }
+
+    @Test("whose required fields have to be there")
+    func required() throws {
+        // The name part of an uninterpreted option is required, in proto2.
+        let message = Google_Protobuf_UninterpretedOption.NamePart()
+        #expect(throws: BinaryEncodingError.self) { try AnyPayload.serialized(packing: message) }
+    }
+
+    @Test("also as the case of a union")
+    func union() throws {
+        let event = AccountBehavior.Event.credited(
+            .with {
+                $0.accountID = "acc-1"
+                $0.accountBalance = 1.5
+            })
+        #expect(
+            try event.serializedAny() == AnyPayload(packing: event.message).serialized())
+    }
+}

@@ -8,6 +8,11 @@ struct StoreContractTests {
         try await law.check(InMemoryFixture())
     }
 
+    @Test("in memory, written to at once", arguments: StoreContract.laws)
+    func immediate(_ law: StoreLaw) async throws {
+        try await law.check(ImmediateFixture())
+    }
+
     @Test("on SQLite", arguments: StoreContract.laws)
     func onSQLite(_ law: StoreLaw) async throws {
         try await law.check(SQLiteFixture())

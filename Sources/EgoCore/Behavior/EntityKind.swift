@@ -18,25 +18,33 @@ public struct EntityKind: Sendable {
     public let eventTypes: [MessageType]
     /// Its state.
     public let stateType: MessageType
+    /// What its commands do.
+    public let code: any AnyEntityCode
+
+    // In code of their callers, who know the behavior's types.
 
     /// A kind of event-sourced entity.
+    @inlinable
     public static func eventSourced(_ behavior: some EventSourcedBehavior) -> EntityKind {
-        EntityKind(folding: behavior, .eventSourced(behavior))
+        EntityKind(folding: behavior, .eventSourced(behavior), EntityCode(behavior))
     }
 
     /// A kind of event-sourced entity whose handlers await.
+    @inlinable
     public static func eventSourced(_ behavior: some AsyncEventSourcedBehavior) -> EntityKind {
-        EntityKind(folding: behavior, .asyncEventSourced(behavior))
+        EntityKind(folding: behavior, .asyncEventSourced(behavior), EntityCode(behavior))
     }
 
     /// A kind of durable-state entity.
+    @inlinable
     public static func durableState(_ behavior: some DurableStateBehavior) -> EntityKind {
-        EntityKind(behavior, eventTypes: [], .durableState(behavior))
+        EntityKind(behavior, eventTypes: [], .durableState(behavior), EntityCode(behavior))
     }
 
     /// A kind of durable-state entity whose handlers await.
+    @inlinable
     public static func durableState(_ behavior: some AsyncDurableStateBehavior) -> EntityKind {
-        EntityKind(behavior, eventTypes: [], .asyncDurableState(behavior))
+        EntityKind(behavior, eventTypes: [], .asyncDurableState(behavior), EntityCode(behavior))
     }
 
     /// Whether the entity keeps its latest state only.
@@ -56,11 +64,16 @@ public struct EntityKind: Sendable {
         }
     }
 
-    private init<B: EventFolding>(folding behavior: B, _ erased: Behavior) {
-        self.init(behavior, eventTypes: B.Event.members.types, erased)
+    @usableFromInline
+    init<B: EventFolding>(folding behavior: B, _ erased: Behavior, _ code: any AnyEntityCode) {
+        self.init(behavior, eventTypes: B.Event.members.types, erased, code)
     }
 
-    private init<B: EntityBehavior>(_ behavior: B, eventTypes: [MessageType], _ erased: Behavior) {
+    @usableFromInline
+    init<B: EntityBehavior>(
+        _ behavior: B, eventTypes: [MessageType], _ erased: Behavior, _ code: any AnyEntityCode
+    ) {
+        self.code = code
         self.name = behavior.kind
         self.behavior = erased
         self.commandTypes = B.Command.members.types

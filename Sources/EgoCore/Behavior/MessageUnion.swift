@@ -87,12 +87,3 @@ public struct MessageMembers<Union: Sendable>: Sendable {
         do { return try member.decode(value) } catch { throw .undecodable(type: member.type.name) }
     }
 }
-
-extension MessageUnion {
-    /// The message as a serialized `google.protobuf.Any`.
-    ///
-    /// - Throws: SwiftProtobuf's error when a required field of a proto2 message is missing.
-    public func serializedAny() throws -> [UInt8] {
-        try AnyPayload(packing: message).serialized()
-    }
-}

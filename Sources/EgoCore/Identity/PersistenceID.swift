@@ -1,3 +1,9 @@
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
 /// Names one entity within a store.
 ///
 /// 1 to 255 Unicode scalars (the width of eGo for Go's `varchar(255)` columns), without U+0000.
@@ -31,7 +37,12 @@ public struct PersistenceID: Sendable, Hashable, Comparable, CustomStringConvert
     public static func == (left: Self, right: Self) -> Bool {
         var (left, right) = (left.rawValue, right.rawValue)
         return left.withUTF8 { left in
-            right.withUTF8 { right in left.count == right.count && left.elementsEqual(right) }
+            right.withUTF8 { right in
+                guard left.count == right.count, let one = left.baseAddress, let other = right.baseAddress else {
+                    return left.count == right.count
+                }
+                return memcmp(one, other, left.count) == 0
+            }
         }
     }
 

@@ -75,6 +75,14 @@ package struct WorkBudget: Sendable {
         if let duration, ContinuousClock.now - start >= duration { return false }
         return true
     }
+
+    /// The same for operations that take less than looking at the clock and counting in durations do.
+    package func goesOn(done: Int, at now: MonotonicTime, until end: MonotonicTime) -> Bool {
+        done < operations ?? .max && now < end && !stop.isRaised
+    }
+
+    /// When the longest time is over that begins now.
+    package var end: MonotonicTime { duration.map { .now.advanced(by: $0) } ?? MonotonicTime(nanoseconds: .max) }
 }
 
 /// Tells blocking work on other threads to stop.

@@ -3,27 +3,33 @@ import Synchronization
 /// Wakes those who wait for an append, in one process.
 package final class AppendSignal: Sendable {
     private struct State {
-        /// Grows with each signal.
-        var count: UInt64 = 0
         var waiters: [Int: CheckedContinuation<Void, Never>] = [:]
         var next = 0
     }
 
+    /// Grows with each signal.
+    private let given = Atomic<UInt64>(0)
+    /// Whether there are waiters. Nobody waits most of the time, and then a signal costs no lock.
+    private let isAwaited = Atomic<Bool>(false)
     private let state = Mutex(State())
 
     /// A signal that nobody has given yet.
     package init() {}
 
     /// How often it was given. Whoever looks before it looks for what it waits for misses nothing.
-    package var count: UInt64 { state.withLock { $0.count } }
+    package var count: UInt64 { given.load(ordering: .sequentiallyConsistent) }
 
     /// Whether somebody waits.
     package var hasWaiters: Bool { state.withLock { !$0.waiters.isEmpty } }
 
     /// Wakes all who wait.
     package func give() {
+        // Counted before it looks for waiters, as those say that they wait before they look at the count: of a signal and
+        // a waiter that meet, one sees the other.
+        given.add(1, ordering: .sequentiallyConsistent)
+        guard isAwaited.load(ordering: .sequentiallyConsistent) else { return }
         let waiters = state.withLock { state in
-            state.count += 1
+            isAwaited.store(false, ordering: .sequentiallyConsistent)
             defer { state.waiters = [:] }
             return state.waiters
         }
@@ -40,7 +46,8 @@ package final class AppendSignal: Sendable {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let isGiven = state.withLock { state in
-                    if state.count != count { return true }
+                    isAwaited.store(true, ordering: .sequentiallyConsistent)
+                    if given.load(ordering: .sequentiallyConsistent) != count { return true }
                     state.waiters[id] = continuation
                     return false
                 }

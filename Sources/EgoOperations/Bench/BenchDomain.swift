@@ -36,7 +36,8 @@ struct BenchBehavior: EventSourcedBehavior {
 
     func handle(_ command: Command, _ state: Google_Protobuf_Int64Value) throws -> [Event] {
         switch command {
-        case .keep(let message): [Event](repeating: .kept(message), count: events)
+        // A literal where it can be one, as behaviors have them.
+        case .keep(let message): events == 1 ? [.kept(message)] : [Event](repeating: .kept(message), count: events)
         }
     }
 

@@ -17,7 +17,7 @@ struct BenchFill: Sendable {
         var message = Google_Protobuf_BytesValue()
         message.value.append(contentsOf: bytes)
         self.message = message
-        payload = try AnyPayload(packing: message).serialized()
+        payload = try AnyPayload.serialized(packing: message)
     }
 
     static func id(_ number: Int) -> PersistenceID { PersistenceID(stored: "bench-\(number + 1)") }
@@ -45,7 +45,7 @@ struct BenchFill: Sendable {
 
     /// Saves a snapshot of entities at their event of a number.
     func snapshot(_ store: any Store, entities: Int, at number: Int) async throws {
-        let state = try AnyPayload(packing: Google_Protobuf_Int64Value(Int64(number))).serialized()
+        let state = try AnyPayload.serialized(packing: Google_Protobuf_Int64Value(Int64(number)))
         var done = 0
         while done < entities {
             try Task.checkCancellation()

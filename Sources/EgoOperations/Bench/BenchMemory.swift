@@ -24,8 +24,10 @@ struct SendMemoryWork: BenchWork {
         let behavior = BenchBehavior(events: set.parameters.events)
         let command = BenchBehavior.Command.keep(set.fill.message)
         var entities: [PersistenceID: PlainEntity] = [:]
+        for id in ids { entities[id] = PlainEntity(state: behavior.initialState(for: id)) }
         let start = ContinuousClock.now
-        while budget.goesOn(done: sample.operations, since: start) {
+        let end = budget.end
+        while budget.goesOn(done: sample.operations, at: .now, until: end) {
             let id = ids[choice.next()]
             try entities[id, default: PlainEntity(state: behavior.initialState(for: id))].take(command, behavior)
             sample.operations += 1
@@ -38,6 +40,7 @@ struct SendMemoryWork: BenchWork {
         // A new store for each run: they would not have the same number of events otherwise.
         let senders = try BenchSenders(set, on: InMemoryStore())
         do {
+            try await senders.load()
             let sample = try await senders.run(budget)
             await senders.close()
             return sample

@@ -16,9 +16,14 @@ package struct LatencyHistogram: Sendable, Hashable {
     /// Records a time, as that of so many operations; negative ones count as 0.
     package mutating func record(_ duration: Duration, count: Int = 1) {
         let (seconds, attoseconds) = duration.components
-        let nanoseconds =
-            seconds >= 4_400 ? Self.largest : UInt64(max(0, seconds * 1_000_000_000 + attoseconds / 1_000_000_000))
-        counts[Self.index(of: min(nanoseconds, Self.largest))] += count
+        record(
+            nanoseconds: seconds >= 4_400
+                ? Int64(Self.largest) : max(0, seconds * 1_000_000_000 + attoseconds / 1_000_000_000), count: count)
+    }
+
+    /// Records a time, not negative, as that of so many operations.
+    package mutating func record(nanoseconds: Int64, count: Int = 1) {
+        counts[Self.index(of: min(UInt64(nanoseconds), Self.largest))] += count
         self.count += count
     }
 

@@ -1,0 +1,67 @@
+public import EgoCore
+import Synchronization
+
+/// What a reference holds: the way to its entity, which it remembers for as long as that is in memory.
+@usableFromInline
+final class EntityHandle: Sendable {
+    @usableFromInline let id: PersistenceID
+    private let host: EntityHost
+    /// Keeps the engine, and with it the sweeper, alive.
+    private let engine: Engine
+    /// The entity as it was last met. It may have left memory since; its state has then, too.
+    private let cell = Mutex<EntityCell?>(nil)
+
+    init(_ id: PersistenceID, _ host: EntityHost, _ engine: Engine) {
+        (self.id, self.host, self.engine) = (id, host, engine)
+    }
+
+    var time: any TimeSource { host.context.time }
+
+    /// Sends a command without waiting for anything, where that is possible.
+    ///
+    /// - Parameter decide: called at most once.
+    @usableFromInline
+    func sendNow(
+        _ options: CommandOptions, _ decide: (any AnyEntityState, any TimeSource) throws -> EntityChange?
+    ) -> SentCommand {
+        let known = cell.withLock { cell in
+            if cell == nil { cell = host.activeEntity(id) }
+            return cell
+        }
+        return known?.sendNow(options, decide) ?? .later
+    }
+
+    /// Checks that an answer from memory may be given; see ``ErasureWatch``.
+    @usableFromInline
+    func checkErasure() async throws(EgoError) { try await host.context.erasures.check(id) }
+
+    func send(_ decision: EntityDecision, _ options: CommandOptions) async throws(EgoError) -> CellReply {
+        try await host.withEntity(id, remember) { (cell) async throws(EgoError) in
+            try await cell.send(decision, options)
+        }
+    }
+
+    func preview(_ decision: EntityDecision, _ options: CommandOptions) async throws(EgoError) -> CellReply {
+        try await host.withEntity(id, remember) { (cell) async throws(EgoError) in
+            try await cell.preview(decision, options)
+        }
+    }
+
+    func read() async throws(EgoError) -> Versioned {
+        try await host.withEntity(id, remember) { (cell) async throws(EgoError) in try await cell.read() }
+    }
+
+    private func remember(_ met: EntityCell) { cell.withLock { $0 = met } }
+}
+
+/// What became of a command that was sent without waiting.
+@usableFromInline
+enum SentCommand: Sendable {
+    /// It is written; the entity is here now.
+    case committed(Versioned)
+    /// It changed nothing.
+    case unchanged(Versioned)
+    case failed(EgoError)
+    /// It has to be sent in the way that may wait.
+    case later
+}
