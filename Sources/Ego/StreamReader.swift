@@ -43,10 +43,10 @@ public struct StreamReader: Sendable {
         // A snapshot ahead of the last event, as a partial restore leaves it, is none.
         var fold = try await start(behavior, of: id, through: min(last, info.last))
         do { try fold.checkFloor(min(info.floor, last)) } catch { throw EgoError(error, id) }
-        try await forEach(
+        try await forEachPage(
             of: id, from: fold.sequenceNumber.next, through: min(last, info.last)
-        ) { (event) throws(FoldError) in
-            try fold.apply(event)
+        ) { (events) throws(FoldError) in
+            try fold.apply(events)
         }
         return fold
     }
@@ -65,6 +65,18 @@ public struct StreamReader: Sendable {
         of id: PersistenceID, from first: SequenceNumber, through last: SequenceNumber,
         _ body: (PersistedEvent) throws(FoldError) -> Void
     ) async throws(EgoError) {
+        try await forEachPage(of: id, from: first, through: last) { (events) throws(FoldError) in
+            for event in events { try body(event) }
+        }
+    }
+
+    /// Hands the records from `first` to `last`, both included, to `body`, a page each time.
+    ///
+    /// - Throws: as ``forEach(of:from:through:_:)``. The records of a page before a missing one are handed over.
+    public func forEachPage(
+        of id: PersistenceID, from first: SequenceNumber, through last: SequenceNumber,
+        _ body: ([PersistedEvent]) throws(FoldError) -> Void
+    ) async throws(EgoError) {
         var next = first
         while next <= last {
             let events: [PersistedEvent]
@@ -76,12 +88,15 @@ public struct StreamReader: Sendable {
             }
             do throws(FoldError) {
                 if events.isEmpty { throw .gap(expected: next, found: nil) }
-                for event in events {
-                    guard event.sequenceNumber == next else {
-                        throw .gap(expected: next, found: event.sequenceNumber)
-                    }
-                    try body(event)
-                    next = next.next
+                var count = 0
+                while count < events.count, events[count].sequenceNumber == next {
+                    (count, next) = (count + 1, next.next)
+                }
+                if count == events.count {
+                    try body(events)
+                } else {
+                    try body(Array(events[..<count]))
+                    throw .gap(expected: next, found: events[count].sequenceNumber)
                 }
             } catch {
                 throw EgoError(error, id)

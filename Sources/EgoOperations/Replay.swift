@@ -110,17 +110,25 @@ public struct Replay: Sendable {
         do { try fold.checkFloor(min(record.stream.floor, last)) } catch {
             throw OperationError(.data, "\(error)", persistenceID: id)
         }
-        try await streams.forEach(of: id, from: fold.sequenceNumber.next, through: last) { (event) throws(FoldError) in
-            let applied = try fold.apply(event)
-            if event.isEncrypted { key = event.encryptionKeyID }
-            count += 1
-            if count.isMultiple(of: 1_000) { progress(count) }
-            if let steps, event.sequenceNumber >= steps.first {
-                steps.take(
-                    ReplayStep(
-                        sequenceNumber: event.sequenceNumber, timestamp: event.timestamp, event: applied.message,
-                        state: fold.state, encryptionKeyID: key))
+        try await streams.forEachPage(
+            of: id, from: fold.sequenceNumber.next, through: last
+        ) { (events) throws(FoldError) in
+            if let steps {
+                for event in events {
+                    let applied = try fold.apply(event)
+                    if event.isEncrypted { key = event.encryptionKeyID }
+                    if event.sequenceNumber < steps.first { continue }
+                    steps.take(
+                        ReplayStep(
+                            sequenceNumber: event.sequenceNumber, timestamp: event.timestamp, event: applied.message,
+                            state: fold.state, encryptionKeyID: key))
+                }
+            } else {
+                try fold.apply(events)
+                if let last = events.last(where: \.isEncrypted) { key = last.encryptionKeyID }
             }
+            count += events.count
+            progress(count)
         }
         let newest = steps == nil ? snapshot : try await store.latestSnapshot(of: id, through: last)?.sequenceNumber
         return ReplayedEntity(
@@ -209,10 +217,10 @@ public struct Replay: Sendable {
                     continue
                 }
                 if number < fold.sequenceNumber { continue }  // its events were deleted; there is nothing to compare
-                try await streams.forEach(
+                try await streams.forEachPage(
                     of: id, from: fold.sequenceNumber.next, through: number
-                ) { (event) throws(FoldError) in
-                    try fold.apply(event)
+                ) { (events) throws(FoldError) in
+                    try fold.apply(events)
                 }
                 do throws(FoldError) {
                     let stored = try StreamFold(behavior, from: snapshot, reader: domain.reader)
@@ -226,10 +234,10 @@ public struct Replay: Sendable {
             next = final.sequenceNumber.next
         }
         // The events after the last snapshot have to fold too.
-        try await streams.forEach(
+        try await streams.forEachPage(
             of: id, from: fold.sequenceNumber.next, through: record.stream.last
-        ) { (event) throws(FoldError) in
-            try fold.apply(event)
+        ) { (events) throws(FoldError) in
+            try fold.apply(events)
         }
         return mismatches
     }

@@ -23,6 +23,39 @@ public protocol EventFolding: EntityBehavior {
 
     /// The state after an event. Pure: same state and event, same result.
     func apply(_ event: Event, to state: inout State)
+
+    /// Applies records in their order, each of which has to follow the one before.
+    ///
+    /// Not for behaviors to implement. It is a requirement so that its code is compiled with the behavior, for the types
+    /// of its messages: generic code elsewhere would ask for them at run time, for each record.
+    ///
+    /// - Parameter number: the last record that `state` includes. Both are those of the last record that was applied also
+    ///   when the next one is refused.
+    /// - Throws: ``FoldError/gap(expected:found:)`` or ``FoldError/undecodable(sequenceNumber:cause:)``.
+    func fold(
+        _ records: [PersistedEvent], _ reader: EventReader, to state: inout State, at number: inout SequenceNumber
+    ) throws(FoldError)
+}
+
+extension EventFolding {
+    @inlinable
+    public func fold(
+        _ records: [PersistedEvent], _ reader: EventReader, to state: inout State, at number: inout SequenceNumber
+    ) throws(FoldError) {
+        for record in records {
+            guard record.sequenceNumber == number.next else {
+                throw .gap(expected: number.next, found: record.sequenceNumber)
+            }
+            let event: Event
+            do throws(PayloadError) {
+                event = try reader.event(record, as: Event.self)
+            } catch {
+                throw .undecodable(sequenceNumber: record.sequenceNumber, cause: error)
+            }
+            apply(event, to: &state)
+            number = record.sequenceNumber
+        }
+    }
 }
 
 /// An event-sourced entity whose commands are decided at once.

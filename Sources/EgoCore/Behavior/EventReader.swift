@@ -72,6 +72,7 @@ public struct EventReader: Sendable {
     }
 
     /// The event as one of a behavior's events.
+    @inlinable
     public func event<Event: MessageUnion>(
         _ record: PersistedEvent, as type: Event.Type
     ) throws(PayloadError) -> Event {

@@ -31,11 +31,12 @@ public protocol MessageUnion: Sendable {
 public struct MessageMember<Union: Sendable>: Sendable {
     /// The message's type.
     public let type: MessageType
-    let typeURL: [UInt8]
-    let decode: @Sendable ([UInt8]) throws -> Union
-    let wrap: @Sendable (any Message) -> Union?
+    @usableFromInline let typeURL: [UInt8]
+    @usableFromInline let decode: @Sendable (RawSpan) throws -> Union
+    @usableFromInline let wrap: @Sendable (any Message) -> Union?
 
     /// The case `wrap` for messages of type `M`.
+    @inlinable
     public init<M: Message>(_ type: M.Type, _ wrap: @escaping @Sendable (M) -> Union) {
         self.type = MessageType(type)
         self.typeURL = Array((AnyPayload.typeURLPrefix + M.protoMessageName).utf8)
@@ -71,19 +72,18 @@ public struct MessageMembers<Union: Sendable>: Sendable {
     public func decode(_ payload: AnyPayload) throws(PayloadError) -> Union {
         let name = payload.typeName
         guard let member = all.first(where: { $0.type.name == name }) else { throw .unknownType(name) }
-        do { return try member.decode(payload.value) } catch { throw .undecodable(type: name) }
+        do { return try member.decode(payload.value.span.bytes) } catch { throw .undecodable(type: name) }
     }
 
     /// Decodes a serialized `Any` without taking its type URL apart first.
+    @inlinable
     func decode(serializedAny bytes: [UInt8]) throws(PayloadError) -> Union {
-        let found = try bytes.withRawBytes { (buffer) throws(PayloadError) -> (MessageMember<Union>, [UInt8])? in
-            let parts = try AnyScan(buffer)
-            let url = UnsafeRawBufferPointer(rebasing: buffer[parts.typeURL])
-            guard let member = all.first(where: { $0.typeURL.count == url.count && $0.typeURL.elementsEqual(url) })
-            else { return nil }
-            return (member, Array(buffer[parts.value]))
+        let parts = try AnyScan(bytes)
+        for index in all.indices where parts.hasTypeURL(all[index].typeURL, in: bytes) {
+            do { return try all[index].decode(bytes.span.bytes.extracting(parts.value)) } catch {
+                throw .undecodable(type: all[index].type.name)
+            }
         }
-        guard let (member, value) = found else { return try decode(AnyPayload(serialized: bytes)) }
-        do { return try member.decode(value) } catch { throw .undecodable(type: member.type.name) }
+        return try decode(AnyPayload(serialized: bytes))
     }
 }

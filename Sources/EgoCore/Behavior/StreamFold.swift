@@ -62,6 +62,18 @@ public struct StreamFold<Behavior: EventFolding>: Sendable {
         return event
     }
 
+    /// Takes the next records.
+    ///
+    /// - Throws: as ``apply(_:)`` of a record; what comes before that is taken.
+    public mutating func apply(_ records: [PersistedEvent]) throws(FoldError) {
+        let before = sequenceNumber
+        defer {
+            let count = Int(sequenceNumber.rawValue - before.rawValue)
+            if count > 0 { timestamp = records[count - 1].timestamp }
+        }
+        try behavior.fold(records, reader, to: &state, at: &sequenceNumber)
+    }
+
     /// Checks that nothing is missing between the fold's start and the entity's first stored event.
     ///
     /// - Throws: ``FoldError/trimmed(through:)`` when events after this fold's start were deleted on purpose, so that

@@ -85,14 +85,19 @@ extension PayloadError: CustomStringConvertible {
 }
 
 /// Where the two fields of a serialized `Any` are.
+@usableFromInline
 package struct AnyScan {
     /// The bytes of the type URL.
     package var typeURL: Range<Int> = 0..<0
     /// The bytes of the message.
-    package var value: Range<Int> = 0..<0
+    @usableFromInline package var value: Range<Int> = 0..<0
 
     /// Finds the two fields; of a field that is there twice, the last one counts.
     package init(_ bytes: UnsafeRawBufferPointer) throws(PayloadError) {
+        if let parts = Self.usual(bytes) {
+            self = parts
+            return
+        }
         var reader = WireReader(bytes)
         do {
             while let (field, content) = try reader.next() {
@@ -107,5 +112,37 @@ package struct AnyScan {
             throw .malformed
         }
         if typeURL.isEmpty { throw .malformed }
+    }
+
+    /// Finds the two fields.
+    @usableFromInline
+    init(_ bytes: [UInt8]) throws(PayloadError) {
+        self = try bytes.withRawBytes { (bytes) throws(PayloadError) in try AnyScan(bytes) }
+    }
+
+    private init(typeURL: Range<Int>, value: Range<Int>) { (self.typeURL, self.value) = (typeURL, value) }
+
+    /// The fields of an `Any` as everybody writes it: the URL, shorter than 128 bytes, then the message, shorter than
+    /// 16 KiB, and no more; nil for any other.
+    private static func usual(_ bytes: UnsafeRawBufferPointer) -> AnyScan? {
+        guard bytes.count >= 4, bytes[0] == 0x0a, 1..<0x80 ~= bytes[1] else { return nil }
+        let end = 2 + Int(bytes[1])
+        guard end + 2 <= bytes.count, bytes[end] == 0x12 else { return nil }
+        let count = Int(bytes[end + 1])
+        if count < 0x80 {
+            return end + 2 + count == bytes.count ? AnyScan(typeURL: 2..<end, value: end + 2..<bytes.count) : nil
+        }
+        guard end + 3 <= bytes.count, bytes[end + 2] < 0x80 else { return nil }
+        let long = count & 0x7f | Int(bytes[end + 2]) << 7
+        return end + 3 + long == bytes.count ? AnyScan(typeURL: 2..<end, value: end + 3..<bytes.count) : nil
+    }
+
+    /// Whether a type URL is the one that the scanned bytes have.
+    @usableFromInline
+    func hasTypeURL(_ url: [UInt8], in bytes: [UInt8]) -> Bool {
+        guard url.count == typeURL.count else { return false }
+        return bytes.withRawBytes { bytes in
+            url.withRawBytes { url in UnsafeRawBufferPointer(rebasing: bytes[typeURL]).elementsEqual(url) }
+        }
     }
 }
