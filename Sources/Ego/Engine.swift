@@ -101,19 +101,21 @@ public final class Engine: Sendable {
     public func send(
         _ command: any Message, to id: PersistenceID, kind: EntityKind, options: CommandOptions = CommandOptions()
     ) async throws(EgoError) -> ErasedReply {
-        return try await host(kind.name, id).send(command, to: id, options)
+        let handle = try handle(id, kind)
+        return ErasedReply(try await handle.send(handle.decision(on: command), options), id)
     }
 
     /// What a command would do now; nothing is written.
     public func preview(
         _ command: any Message, to id: PersistenceID, kind: EntityKind, options: CommandOptions = CommandOptions()
     ) async throws(EgoError) -> ErasedReply {
-        return try await host(kind.name, id).preview(command, of: id, options)
+        let handle = try handle(id, kind)
+        return ErasedReply(try await handle.preview(handle.decision(on: command), options), id)
     }
 
     /// The committed state of an entity whose type is known only at run time.
     public func state(of id: PersistenceID, kind: EntityKind) async throws(EgoError) -> ErasedReply {
-        ErasedReply(CellReply(current: try await host(kind.name, id).state(of: id)), id)
+        ErasedReply(CellReply(current: try await handle(id, kind).read()), id)
     }
 
     /// Lets an entity that was stopped after failures take commands again. Nothing happens when it was not.
@@ -147,6 +149,10 @@ public final class Engine: Sendable {
         }
         throw EgoError(
             .wrongKind, "kind \(host.kind) of domain \(domain.name) has another behavior", persistenceID: id)
+    }
+
+    private func handle(_ id: PersistenceID, _ kind: EntityKind) throws(EgoError) -> EntityHandle {
+        EntityHandle(id, try host(kind.name, id), self)
     }
 
     private func host(_ kind: String, _ id: PersistenceID) throws(EgoError) -> EntityHost {

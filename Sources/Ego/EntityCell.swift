@@ -6,7 +6,7 @@ import Synchronization
 ///
 /// No task, actor or queue of its own: callers run the handler themselves, one at a time under the lock.
 final class EntityCell: Sendable {
-    private enum Phase {
+    enum Phase {
         /// The state is not known; the next command loads it.
         case cold
         /// Somebody is loading it.
@@ -17,13 +17,13 @@ final class EntityCell: Sendable {
         case passivated
     }
 
-    private struct Pending {
+    struct Pending {
         let ticket: Ticket
         let commandID: CommandID?
         let after: Versioned
     }
 
-    private struct Core {
+    struct Core {
         var phase = Phase.cold
         var committed: Versioned
         var pending: [Pending] = []
@@ -45,10 +45,10 @@ final class EntityCell: Sendable {
     let id: PersistenceID
     let use = EntityUse()
     let host: EntityHost
-    private let core: Mutex<Core>
+    let core: Mutex<Core>
     private let gate = Gate()
     private let start: Versioned
-    private var context: EngineContext { host.context }
+    var context: EngineContext { host.context }
 
     init(_ id: PersistenceID, host: EntityHost) {
         self.id = id
@@ -66,70 +66,10 @@ final class EntityCell: Sendable {
     func send(_ decision: EntityDecision, _ options: CommandOptions) async throws(EgoError) -> CellReply? {
         guard enter() else { return nil }
         defer { core.withLock { $0.calls -= 1 } }
-        switch decision {
-        case .immediate(let decide):
-            return try await run(options) { [self] in step(decide, options) }
-        case .awaiting(let decide):
-            let gate = GatePass(gate)
-            defer { gate.leave() }
-            return try await run(options) { [self] in
-                await gate.enter()
-                return await step(decide, options, gate)
-            }
-        }
-    }
-
-    /// Sends a command to a store that writes at once: it is decided, written and committed under the lock, and nobody
-    /// waits for anybody but for that.
-    ///
-    /// - Parameter decide: called at most once.
-    func sendNow(
-        _ options: CommandOptions, _ decide: (any AnyEntityState, any TimeSource) throws -> EntityChange?
-    ) -> SentCommand {
-        guard let store = host.immediateStore, options.metadata.commandID == nil else { return .later }
-        use.touch(context.clock)
-        let sent = core.withLock { core in
-            // An engine that shuts down looks at each entity's lock after it has said so.
-            guard case .active = core.phase, !core.hasPending, !context.calls.isClosed else {
-                return SentCommand.later
-            }
-            if let expected = options.expectedVersion.last, expected != core.committed.version { return .later }
-            return sendNow(store, options.metadata, decide, &core)
-        }
-        if case .failed(let error) = sent, error.code == .bug { didFail(error) }
-        return sent
-    }
-
-    private func sendNow(
-        _ store: any ImmediateStore, _ metadata: EventMetadata,
-        _ decide: (any AnyEntityState, any TimeSource) throws -> EntityChange?, _ core: inout Core
-    ) -> SentCommand {
-        let before = core.committed.version
-        let change: EntityChange
-        do {
-            guard let decided = try decide(core.committed.state, context.time) else {
-                return .unchanged(core.committed)
-            }
-            change = decided
-        } catch {
-            return .failed(EgoError(thrownByBehavior: error, id))
-        }
-        let verdict: Ticket.Verdict
-        do throws(StoreError) {
-            verdict = try store.writeNow(change, of: id, kind: host.kind, at: before, metadata)
-        } catch {
-            return .failed(EgoError(error, id))
-        }
-        switch verdict {
-        case .committed:
-            let committed = Versioned(state: change.after, version: change.version(after: before))
-            core.committed = committed
-            saveSnapshot(since: before, committed)
-            return .committed(committed)
-        case .failed(let error): return .failed(error)
-        // Another writer was there first: to be decided anew on what that has left.
-        case .rerun, .duplicate: return .later
-        }
+        guard case .awaiting = decision else { return try await run(decision, options, nil) }
+        let pass = GatePass(gate)
+        defer { pass.leave() }
+        return try await run(decision, options, pass)
     }
 
     /// What a command would do to the committed state; nothing is written.
@@ -196,7 +136,7 @@ final class EntityCell: Sendable {
     }
 
     private func run(
-        _ options: CommandOptions, decide: () async -> Step
+        _ decision: EntityDecision, _ options: CommandOptions, _ pass: GatePass?
     ) async throws(EgoError) -> CellReply {
         var conflicts = 0
         var hasReloaded = false
@@ -207,7 +147,14 @@ final class EntityCell: Sendable {
             let ticket: Ticket
             let answer: Result<CellReply, EgoError>?
             var isOwn = false
-            switch await decide() {
+            let next: Step
+            switch decision {
+            case .immediate(let decide): next = step(decide, options)
+            case .awaiting(let decide):
+                await pass?.enter()
+                next = await step(decide, options, pass)
+            }
+            switch next {
             case .reply(let reply):
                 try await context.erasures.check(id)
                 return reply
@@ -275,7 +222,7 @@ final class EntityCell: Sendable {
 
     private func step(
         _ decide: (any AnyEntityState) async throws -> EntityDecision.Outcome?, _ options: CommandOptions,
-        _ gate: GatePass
+        _ pass: GatePass?
     ) async -> Step {
         let begin: Begin = core.withLock { core in
             if let step = precondition(&core, options) { return .step(step) }
@@ -297,7 +244,7 @@ final class EntityCell: Sendable {
             }
         }
         // The next command may be decided while this one commits. One that has to run again comes back in line.
-        if case .commit = step { gate.leave() }
+        if case .commit = step { pass?.leave() }
         return step
     }
 
@@ -404,7 +351,7 @@ final class EntityCell: Sendable {
     // MARK: Supervision
 
     /// Counts a failure that is the entity's own, and stops the entity when there were too many.
-    private func didFail(_ error: EgoError) {
+    func didFail(_ error: EgoError) {
         let now = context.time.now()
         let stopped = core.withLock { core -> Bool in
             if case .stopped = core.phase { return false }
@@ -480,7 +427,7 @@ final class EntityCell: Sendable {
     }
 
     /// Plans a snapshot when a commit has passed a multiple of the interval.
-    private func saveSnapshot(since before: SequenceNumber, _ committed: Versioned) {
+    func saveSnapshot(since before: SequenceNumber, _ committed: Versioned) {
         guard let interval = context.configuration.snapshotInterval, host.program.isEventSourced,
             committed.version.rawValue / UInt64(interval) > before.rawValue / UInt64(interval)
         else { return }
@@ -530,23 +477,5 @@ final class EntityCell: Sendable {
             case .loading, .stopped: return false
             }
         }
-    }
-}
-
-/// One command's pass through a gate: it may leave early, and come back in line.
-private final class GatePass: Sendable {
-    private let gate: Gate
-    private let isIn = Atomic<Bool>(false)
-
-    init(_ gate: Gate) { self.gate = gate }
-
-    func enter() async {
-        if isIn.load(ordering: .acquiring) { return }
-        await gate.enter()
-        isIn.store(true, ordering: .releasing)
-    }
-
-    func leave() {
-        if isIn.exchange(false, ordering: .acquiringAndReleasing) { gate.leave() }
     }
 }

@@ -1,4 +1,5 @@
 public import EgoCore
+import SwiftProtobuf
 import Synchronization
 
 /// What a reference holds: the way to its entity, which it remembers for as long as that is in memory.
@@ -13,6 +14,13 @@ final class EntityHandle: Sendable {
 
     init(_ id: PersistenceID, _ host: EntityHost, _ engine: Engine) {
         (self.id, self.host, self.engine) = (id, host, engine)
+    }
+
+    /// How a message whose type is known only at run time is decided.
+    func decision(on message: any Message) throws(EgoError) -> EntityDecision {
+        if let decision = host.code.decision(on: message, time) { return decision }
+        throw EgoError(
+            .unknownCommand, "it takes no command \(type(of: message).protoMessageName)", persistenceID: id)
     }
 
     var time: any TimeSource { host.context.time }
@@ -36,22 +44,42 @@ final class EntityHandle: Sendable {
     func checkErasure() async throws(EgoError) { try await host.context.erasures.check(id) }
 
     func send(_ decision: EntityDecision, _ options: CommandOptions) async throws(EgoError) -> CellReply {
-        try await host.withEntity(id, remember) { (cell) async throws(EgoError) in
-            try await cell.send(decision, options)
+        try host.begin()
+        defer { host.end() }
+        while true {
+            if let reply = try await entity().send(decision, options) { return reply }
+            forget()
         }
     }
 
     func preview(_ decision: EntityDecision, _ options: CommandOptions) async throws(EgoError) -> CellReply {
-        try await host.withEntity(id, remember) { (cell) async throws(EgoError) in
-            try await cell.preview(decision, options)
+        try host.begin()
+        defer { host.end() }
+        while true {
+            if let reply = try await entity().preview(decision, options) { return reply }
+            forget()
         }
     }
 
     func read() async throws(EgoError) -> Versioned {
-        try await host.withEntity(id, remember) { (cell) async throws(EgoError) in try await cell.read() }
+        try host.begin()
+        defer { host.end() }
+        while true {
+            if let state = try await entity().read() { return state }
+            forget()
+        }
     }
 
-    private func remember(_ met: EntityCell) { cell.withLock { $0 = met } }
+    /// The entity, as it was met or else as the registry has it.
+    private func entity() throws(EgoError) -> EntityCell {
+        if let known = cell.withLock(\.self) { return known }
+        let met = try host.entity(id)
+        cell.withLock { $0 = met }
+        return met
+    }
+
+    /// The entity has left memory.
+    private func forget() { cell.withLock { $0 = nil } }
 }
 
 /// What became of a command that was sent without waiting.

@@ -45,3 +45,21 @@ final class Gate: Sendable {
         next?.resume()
     }
 }
+
+/// One command's pass through a gate: it may leave early, and come back in line.
+final class GatePass: Sendable {
+    private let gate: Gate
+    private let isIn = Atomic<Bool>(false)
+
+    init(_ gate: Gate) { self.gate = gate }
+
+    func enter() async {
+        if isIn.load(ordering: .acquiring) { return }
+        await gate.enter()
+        isIn.store(true, ordering: .releasing)
+    }
+
+    func leave() {
+        if isIn.exchange(false, ordering: .acquiringAndReleasing) { gate.leave() }
+    }
+}

@@ -16,20 +16,25 @@ final class Ticket: Sendable {
 
     private struct State {
         var verdict: Verdict?
-        var waiters: [CheckedContinuation<Verdict, Never>] = []
+        /// The first who waits: mostly there is no other one.
+        var waiter: CheckedContinuation<Verdict, Never>?
+        var others: [CheckedContinuation<Verdict, Never>] = []
     }
 
     private let state = Mutex(State())
 
     /// Gives the verdict; a later one is ignored.
     func resolve(_ verdict: Verdict) {
-        let waiters = state.withLock { state in
-            guard state.verdict == nil else { return [CheckedContinuation<Verdict, Never>]() }
+        let (waiter, others) = state.withLock { state in
+            guard state.verdict == nil else {
+                return (nil as CheckedContinuation<Verdict, Never>?, [CheckedContinuation<Verdict, Never>]())
+            }
             state.verdict = verdict
-            defer { state.waiters = [] }
-            return state.waiters
+            defer { (state.waiter, state.others) = (nil, []) }
+            return (state.waiter, state.others)
         }
-        for waiter in waiters { waiter.resume(returning: verdict) }
+        waiter?.resume(returning: verdict)
+        for waiter in others { waiter.resume(returning: verdict) }
     }
 
     /// The verdict, once it is there.
@@ -37,7 +42,9 @@ final class Ticket: Sendable {
         if let verdict = state.withLock({ $0.verdict }) { return verdict }
         return await withCheckedContinuation { continuation in
             let verdict = state.withLock { state in
-                if state.verdict == nil { state.waiters.append(continuation) }
+                if state.verdict == nil {
+                    if state.waiter == nil { state.waiter = continuation } else { state.others.append(continuation) }
+                }
                 return state.verdict
             }
             if let verdict { continuation.resume(returning: verdict) }
