@@ -18,7 +18,7 @@ struct AccountBalances: ReadModel {
 
     func handle(_ event: ProjectedEvent, in model: ReadModelWriter) throws {
         let account = ReadModelValue.text(event.persistenceID.rawValue)
-        if event.content == .erased {
+        if event.isErased {
             try model.change(Self.close, ["account": account])
         } else if let created = try event.decoded(as: Samplepb_AccountCreated.self) {
             try model.change(Self.open, ["account": account, "amount": .real(created.accountBalance)])

@@ -7,7 +7,8 @@ struct ReadModelStatementTests {
     private func bound(_ text: String, _ dialect: SQLDialect = .postgres) throws -> (
         sql: String, values: [ReadModelValue]
     ) {
-        try ReadModelStatement(text).bound(dialect, { $0 == "t" ? "t_v3" : nil }) { .text($0) }
+        let prepared = try ReadModelStatement(text).prepared(dialect) { $0 == "t" ? "t_v3" : nil }
+        return (prepared.sql, try prepared.values { .text($0) })
     }
 
     @Test("has its tables and values replaced, each value bound once")
@@ -59,7 +60,7 @@ struct ReadModelStatementTests {
     func unknown() throws {
         #expect(throws: ReadModelStatement.Problem.self) { try bound("DELETE FROM {other}") }
         #expect(throws: ReadModelStatement.Problem.self) {
-            try ReadModelStatement("SELECT :a").bound(.sqlite, { $0 }) { _ in nil }
+            try ReadModelStatement("SELECT :a").prepared(.sqlite, { $0 }).values { _ in nil }
         }
     }
 

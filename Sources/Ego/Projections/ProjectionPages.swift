@@ -27,7 +27,7 @@ package final class ProjectionPages: Sendable {
     private let reader: EventReader
     private let version: Int
     private let time: any TimeSource
-    private let places: Mutex<[Shard: Place]>
+    private let places: Mutex<ShardTable<Place>>
 
     /// Goes on from committed offsets; there is one for every shard.
     package init(
@@ -39,11 +39,11 @@ package final class ProjectionPages: Sendable {
         self.reader = reader
         self.version = version
         self.time = time
-        self.places = Mutex(
-            Dictionary(
-                uniqueKeysWithValues: offsets.map {
-                    ($0.shard, Place(offset: $0.offset, eventTimestamp: $0.eventTimestamp))
-                }))
+        var places = ShardTable<Place>()
+        for offset in offsets {
+            places[offset.shard] = Place(offset: offset.offset, eventTimestamp: offset.eventTimestamp)
+        }
+        self.places = Mutex(places)
     }
 
     /// Processes the next page under a lease.
@@ -60,9 +60,10 @@ package final class ProjectionPages: Sendable {
             self.places.withLock { $0[event.shard] = Place(offset: start) }
         }
         // A shard that came further than the others, before the projection stopped, has seen some of it.
-        let events = page.events.filter { $0.offset > places[$0.shard]?.offset ?? .start }
-            .map { EventInHand($0, reader: reader) }
-        let lanes = Dictionary(grouping: places.keys) { Int($0.rawValue % UInt64(projection.options.parallelism)) }
+        let isEven = places.values.allSatisfy { $0.offset <= start }
+        let unseen = isEven ? page.events : page.events.filter { $0.offset > places[$0.shard]?.offset ?? .start }
+        let events = unseen.map { EventInHand($0, reader: reader) }
+        let lanes = Dictionary(grouping: places.shards) { Int($0.rawValue % UInt64(projection.options.parallelism)) }
             .values.map { shards in
                 let own = Set(shards)
                 return Lane(
@@ -75,8 +76,11 @@ package final class ProjectionPages: Sendable {
             failures = try await handle(lanes, handler, through: page.next, under: lease)
         }
         result.failure = failures.min { $0.offset < $1.offset }
-        let reached = self.places.withLock { $0 }
-        result.events = events.count { $0.record.offset <= reached[$0.record.shard]?.offset ?? .start }
+        result.events = events.count
+        if result.failure != nil {
+            let reached = self.places.withLock { $0 }
+            result.events = events.count { $0.record.offset <= reached[$0.record.shard]?.offset ?? .start }
+        }
         return result
     }
 
@@ -96,7 +100,7 @@ package final class ProjectionPages: Sendable {
     ) -> [CommittedOffset] {
         let now = time.now()
         let known = places.withLock { $0 }
-        var moved: [Shard: Place] = [:]
+        var moved = ShardTable<Place>()
         for event in events {
             moved[event.record.shard] = Place(offset: event.record.offset, eventTimestamp: event.record.timestamp)
         }
@@ -302,12 +306,13 @@ package final class ProjectionPages: Sendable {
     ) async throws(StoreError) -> LaneResult {
         var result = LaneResult()
         let policy = projection.options.recovery
-        for (index, event) in lane.events.enumerated() {
+        for index in lane.events.indices {
+            let event = lane.events[index]
             var attempts = 0
             while true {
                 if Task.isCancelled { throw StoreError(.cancelled, "stopped between two events") }
                 do {
-                    try await handler.handle(event.event.get())
+                    try await handler.handle(event.event())
                     break
                 } catch {
                     // What was interrupted has not failed.

@@ -5,21 +5,23 @@ import Synchronization
 package struct EventInHand: Sendable {
     /// The event as it is stored.
     package let record: PersistedEvent
-    /// The event as the handler gets it.
-    package let event: Result<ProjectedEvent, PayloadError>
+    private let body: Result<ProjectedEvent.Body, PayloadError>
 
     /// Reads an event.
     package init(_ record: PersistedEvent, reader: EventReader) {
         self.record = record
-        do throws(PayloadError) { event = .success(try ProjectedEvent(record, reader: reader)) } catch {
-            event = .failure(error)
+        do throws(PayloadError) { body = .success(try ProjectedEvent.body(of: record, reader)) } catch {
+            body = .failure(error)
         }
     }
 
+    /// The event as the handler gets it.
+    package func event() throws(PayloadError) -> ProjectedEvent { ProjectedEvent(record, try body.get()) }
+
     /// Whether there is nothing to be read any more.
     package var isErased: Bool {
-        guard case .success(let event) = event else { return false }
-        return event.content == .erased
+        if case .success(.erased) = body { return true }
+        return false
     }
 }
 
@@ -66,9 +68,10 @@ package struct ReadModelPage: Sendable {
         let (model, version) = (model, version)
         return { transaction in
             let writer = ReadModelWriter(transaction, tables: model.tables, version: version)
-            for (index, event) in zip(events.indices, events) {
+            for index in events.indices {
+                let event = events[index]
                 do {
-                    try model.handle(event.event.get(), in: writer)
+                    try model.handle(event.event(), in: writer)
                     // A handler that goes on after an error of its statement has nothing to go on with.
                     if !transaction.isUsable { throw TransactionEnded() }
                 } catch {

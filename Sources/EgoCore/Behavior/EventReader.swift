@@ -71,12 +71,18 @@ public struct EventReader: Sendable {
         return payload
     }
 
+    /// Whether an event's payload is taken as it is stored: there is nothing to decrypt, to adapt or to refuse.
+    @inlinable
+    func takesAsStored(_ record: PersistedEvent) -> Bool {
+        adapters.isEmpty && !record.isEncrypted && !record.isDamaged && record.encryptionKeyID.isEmpty
+    }
+
     /// The event as one of a behavior's events.
     @inlinable
     public func event<Event: MessageUnion>(
         _ record: PersistedEvent, as type: Event.Type
     ) throws(PayloadError) -> Event {
-        if adapters.isEmpty, !record.isEncrypted, !record.isDamaged, record.encryptionKeyID.isEmpty {
+        if takesAsStored(record) {
             return try Event.members.decode(serializedAny: record.payload)
         }
         return try Event.members.decode(payload(of: record))

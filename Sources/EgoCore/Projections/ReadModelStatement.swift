@@ -62,14 +62,28 @@ public struct ReadModelStatement: Sendable, Hashable {
         "PRAGMA", "PREPARE", "RELEASE", "RESET", "ROLLBACK", "SAVEPOINT", "SET", "START", "UNLISTEN", "VACUUM",
     ]
 
+    /// A statement as a database takes it.
+    struct Prepared {
+        /// With placeholders for the values.
+        let sql: String
+        /// The names of the values, in the order of the placeholders' numbers.
+        let names: [String]
+
+        /// The values to be bound.
+        ///
+        /// - Parameter value: the value of a name; nil where there is none.
+        func values(_ value: (String) throws -> ReadModelValue?) throws -> [ReadModelValue] {
+            try names.map { name in
+                guard let value = try value(name) else { throw Problem(description: "there is no value :\(name)") }
+                return value
+            }
+        }
+    }
+
     /// The statement as a database takes it.
     ///
-    /// - Parameters:
-    ///   - table: the table that a name stands for; nil where there is none.
-    ///   - value: the value of a name; nil where there is none.
-    func bound(
-        _ dialect: SQLDialect, _ table: (String) -> String?, _ value: (String) throws -> ReadModelValue?
-    ) throws -> (sql: String, values: [ReadModelValue]) {
+    /// - Parameter table: the table that a name stands for; nil where there is none.
+    func prepared(_ dialect: SQLDialect, _ table: (String) -> String?) throws(Problem) -> Prepared {
         var sql = ""
         for part in parts {
             switch part {
@@ -82,11 +96,7 @@ public struct ReadModelStatement: Sendable, Hashable {
             case .value(let index): sql += dialect.placeholder(index + 1)
             }
         }
-        let found = try values.map { name in
-            guard let value = try value(name) else { throw Problem(description: "there is no value :\(name)") }
-            return value
-        }
-        return (sql, found)
+        return Prepared(sql: sql, names: values)
     }
 
     /// Tells names from the SQL around them.

@@ -5,6 +5,15 @@ public struct ReadModelWriter {
     /// Which version of the tables is written.
     public let version: Int
     private let tables: Set<String>
+    private let known = KnownStatements()
+
+    /// What was read of statements, for as long as the writer is used: handlers run the same ones for event after event.
+    private final class KnownStatements {
+        var bySource: [String: ReadModelStatement.Prepared] = [:]
+        var byStatement: [ReadModelStatement: ReadModelStatement.Prepared] = [:]
+        /// More are no few texts that come again and again.
+        static let limit = 100
+    }
 
     /// A writer of one version of a read model's tables.
     public init(_ transaction: any ReadModelTransaction, tables: [ReadModelTable], version: Int) {
@@ -20,13 +29,14 @@ public struct ReadModelWriter {
     ///   which is dealt with as any other of the handler's.
     @discardableResult
     public func change(_ sql: String, _ values: [String: ReadModelValue] = [:]) throws -> Int {
-        try change(ReadModelStatement(sql)) { values[$0] }
+        let prepared = try prepared(sql)
+        return try transaction.change(prepared.sql, prepared.values { values[$0] })
     }
 
     /// Runs one query; returns its rows.
     public func rows(_ sql: String, _ values: [String: ReadModelValue] = [:]) throws -> [[ReadModelValue]] {
-        let bound = try ReadModelStatement(sql).bound(transaction.dialect, table, { values[$0] })
-        return try transaction.query(bound.sql, bound.values)
+        let prepared = try prepared(sql)
+        return try transaction.query(prepared.sql, prepared.values { values[$0] })
     }
 
     /// Runs a statement that was read before.
@@ -34,8 +44,22 @@ public struct ReadModelWriter {
     public func change(
         _ statement: ReadModelStatement, _ value: (String) throws -> ReadModelValue?
     ) throws -> Int {
-        let bound = try statement.bound(transaction.dialect, table, value)
-        return try transaction.change(bound.sql, bound.values)
+        let prepared = try prepared(statement)
+        return try transaction.change(prepared.sql, prepared.values(value))
+    }
+
+    private func prepared(_ sql: String) throws -> ReadModelStatement.Prepared {
+        if let prepared = known.bySource[sql] { return prepared }
+        let prepared = try ReadModelStatement(sql).prepared(transaction.dialect, table)
+        if known.bySource.count < KnownStatements.limit { known.bySource[sql] = prepared }
+        return prepared
+    }
+
+    private func prepared(_ statement: ReadModelStatement) throws -> ReadModelStatement.Prepared {
+        if let prepared = known.byStatement[statement] { return prepared }
+        let prepared = try statement.prepared(transaction.dialect, table)
+        if known.byStatement.count < KnownStatements.limit { known.byStatement[statement] = prepared }
+        return prepared
     }
 
     private func table(_ name: String) -> String? {

@@ -86,7 +86,7 @@ extension PayloadError: CustomStringConvertible {
 
 /// Where the two fields of a serialized `Any` are.
 @usableFromInline
-package struct AnyScan {
+package struct AnyScan: Sendable {
     /// The bytes of the type URL.
     package var typeURL: Range<Int> = 0..<0
     /// The bytes of the message.
@@ -144,5 +144,31 @@ package struct AnyScan {
         return bytes.withRawBytes { bytes in
             url.withRawBytes { url in UnsafeRawBufferPointer(rebasing: bytes[typeURL]).elementsEqual(url) }
         }
+    }
+
+    /// Whether the type URL is of ASCII, so that it is text.
+    func hasPlainTypeURL(in bytes: [UInt8]) -> Bool { bytes[typeURL].allSatisfy { $0 < 0x80 } }
+
+    /// Where the type's full name is: behind the last slash.
+    private func name(in bytes: [UInt8]) -> Range<Int> {
+        guard let slash = bytes[typeURL].lastIndex(of: UInt8(ascii: "/")) else { return typeURL }
+        return slash + 1..<typeURL.upperBound
+    }
+
+    /// The type's full name.
+    func typeName(in bytes: [UInt8]) -> String { String(decoding: bytes[name(in: bytes)], as: UTF8.self) }
+
+    /// Whether the type has a full name.
+    @usableFromInline
+    func hasTypeName(_ wanted: String, in bytes: [UInt8]) -> Bool {
+        let name = name(in: bytes)
+        return name.count == wanted.utf8.count && bytes[name].elementsEqual(wanted.utf8)
+    }
+}
+
+extension AnyPayload {
+    /// The parts of a serialized `Any`, whose type URL is text.
+    init(_ parts: AnyScan, of bytes: [UInt8]) {
+        self.init(typeURL: String(decoding: bytes[parts.typeURL], as: UTF8.self), value: Array(bytes[parts.value]))
     }
 }

@@ -122,7 +122,7 @@ public struct DeadLetters: Sendable {
             }
         case .external(let handler):
             do {
-                try await handler.handle(event.event.get())
+                try await handler.handle(event.event())
                 _ = try await store.commit([remove, done], under: lease)
                 return .processed
             } catch {

@@ -282,7 +282,7 @@ extension Rebuild {
         ) async throws -> [Int: String] {
             var failed: [Int: String] = [:]
             for (index, event) in events.enumerated() {
-                do { try await handler.handle(event.event.get()) } catch {
+                do { try await handler.handle(event.event()) } catch {
                     if Task.isCancelled { throw CancellationError() }
                     try refuse(event, name, "\(error)")
                     failed[index] = "\(error)"

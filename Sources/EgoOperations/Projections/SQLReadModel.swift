@@ -87,7 +87,7 @@ public struct SQLReadModel: ReadModel {
     }
 
     public func handle(_ event: ProjectedEvent, in model: ReadModelWriter) throws {
-        if event.content == .erased {
+        if event.isErased {
             for table in tables {
                 guard let column = table.entityColumn else { continue }
                 try model.change(
