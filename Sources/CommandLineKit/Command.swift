@@ -51,8 +51,9 @@ public struct Command<Context: Sendable>: Sendable {
         self.discussion = discussion
         self.output = output
         self.columns = columns
-        self.flags = flags.map(\.definition)
-        self.operands = operands.map(\.definition)
+        // Closures: a key path of a generic type is made at run time, which costs more than the rest of the command.
+        self.flags = flags.map { $0.definition }
+        self.operands = operands.map { $0.definition }
         self.examples = examples
         self.exitCodes = exitCodes
         self.subcommands = subcommands
@@ -80,17 +81,22 @@ public struct Command<Context: Sendable>: Sendable {
         self.columns = []
         self.flags = []
         self.operands = []
-        self.examples = subcommands.compactMap(\.examples.first)
+        self.examples = subcommands.compactMap { $0.examples.first }
         self.exitCodes = []
         self.subcommands = subcommands
         self.session = []
         self.isRunnable = false
         self.isHidden = false
-        let names = subcommands.map(\.name)
         self.prepare = { (_) throws(UsageError) in
+            let names = subcommands.map { $0.name }
             throw UsageError("a subcommand is missing", subject: name, hint: "one of \(names.joined(separator: ", "))")
         }
     }
+}
+
+extension Command {
+    /// Whether a word is one of its names.
+    func isNamed(_ word: String) -> Bool { name == word || aliases.contains(word) }
 }
 
 /// The words of one command after parsing, before any option was made of them.

@@ -121,7 +121,7 @@ public struct Column: Sendable, Hashable {
     ) {
         self.name = name
         self.shortening = shortening ?? (alignment == .right ? .never(asked: false) : .end)
-        self.title = title ?? name.uppercased().replacing("_", with: " ")
+        self.title = title ?? String(name.uppercased().map { $0 == "_" ? " " : $0 })
         self.alignment = alignment
         self.isDefault = isDefault
     }

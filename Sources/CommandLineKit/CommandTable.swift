@@ -6,8 +6,10 @@ public struct CommandTable<Global: Sendable, Context: Sendable>: Sendable {
     public let summary: String
     /// Flags that every command takes, before or after its name.
     public let globalFlags: [Flag<Global>]
-    /// The commands, in the order in which help shows them.
-    public let commands: [Command<Context>]
+    /// The commands, in the order in which help shows them, made when they are wanted.
+    public let entries: [CommandEntry<Context>]
+    /// The commands, in the same order; all of them are made.
+    public var commands: [Command<Context>] { entries.map { $0.command } }
     /// What the manual tells beside flags and commands; made when somebody asks for it.
     public var manual: Manual { makeManual() }
 
@@ -19,29 +21,44 @@ public struct CommandTable<Global: Sendable, Context: Sendable>: Sendable {
     /// A table with the given parts.
     public init(
         program: String, prefix: String? = nil, summary: String, globalFlags: [Flag<Global>],
-        commands: [Command<Context>],
-        manual: @escaping @Sendable () -> Manual = { Manual() }
+        entries: [CommandEntry<Context>], manual: @escaping @Sendable () -> Manual = { Manual() }
     ) {
         self.program = program
         self.prefix = prefix ?? program + " "
         self.summary = summary
         self.globalFlags = globalFlags
-        self.commands = commands
+        self.entries = entries
         self.makeManual = manual
+    }
+
+    /// A table of commands that are there already.
+    public init(
+        program: String, prefix: String? = nil, summary: String, globalFlags: [Flag<Global>],
+        commands: [Command<Context>], manual: @escaping @Sendable () -> Manual = { Manual() }
+    ) {
+        self.init(
+            program: program, prefix: prefix, summary: summary, globalFlags: globalFlags,
+            entries: commands.map { CommandEntry($0) }, manual: manual)
     }
 
     /// The command of a path, such as `["snapshot", "list"]`.
     public func command(at path: [String]) -> Command<Context>? {
-        var level = commands
-        var found: Command<Context>?
-        for name in path {
-            guard let command = level.first(where: { $0.name == name || $0.aliases.contains(name) }) else {
-                return nil
-            }
-            found = command
-            level = command.subcommands
-        }
+        guard let first = path.first else { return nil }
+        var found = entries.first { $0.isNamed(first) }?.command
+        for name in path.dropFirst() { found = found?.subcommands.first { $0.isNamed(name) } }
         return found
+    }
+
+    /// The name of the command that a word means below the command of a path; nil where there is none.
+    func name(of word: String, below path: [String]) -> String? {
+        path.isEmpty
+            ? entries.first { $0.isNamed(word) }?.name
+            : command(at: path)?.subcommands.first { $0.isNamed(word) }?.name
+    }
+
+    /// Whether there are commands below the command of a path.
+    func hasCommands(below path: [String]) -> Bool {
+        path.isEmpty ? !entries.isEmpty : command(at: path)?.subcommands.isEmpty == false
     }
 
     /// A command as it is typed, as `ego snapshot list`.
@@ -70,8 +87,11 @@ public struct CommandTable<Global: Sendable, Context: Sendable>: Sendable {
             if summary.hasSuffix(".") || summary.isEmpty { problems.append("\(what): the summary is no phrase") }
         }
         check(summary, program)
-        let globals = globalFlags.map(\.definition)
+        let globals = globalFlags.map { $0.definition }
         let manual = manual
+        for entry in entries where entry.name != entry.command.name || entry.aliases != entry.command.aliases {
+            problems.append("\(entry.name): the command has other names than its entry")
+        }
         for (path, command) in allCommands {
             let what = path.joined(separator: " ")
             check(command.summary, what)

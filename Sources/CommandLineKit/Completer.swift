@@ -69,11 +69,8 @@ extension CommandTable {
             return
         }
         if state.flagsEnded || !word.hasPrefix("-") || word == "-" {
-            let choices = state.line.path.isEmpty ? commands : command(at: state.line.path)?.subcommands ?? []
-            if state.line.own.operands.isEmpty, !state.flagsEnded,
-                let command = choices.first(where: { $0.name == word || $0.aliases.contains(word) })
-            {
-                state.line.path.append(command.name)
+            if state.line.own.operands.isEmpty, !state.flagsEnded, let name = name(of: word, below: state.line.path) {
+                state.line.path.append(name)
             } else {
                 state.line.own.operands.append(word)
             }
@@ -140,7 +137,7 @@ extension CommandTable {
     }
 
     private func flags(_ path: [String]) -> [FlagDefinition] {
-        (command(at: path)?.flags ?? []) + globalFlags.map(\.definition)
+        (command(at: path)?.flags ?? []) + globalFlags.map { $0.definition }
     }
 
     private func flag(long: String, _ path: [String]) -> FlagDefinition? { flags(path).first { $0.long == long } }

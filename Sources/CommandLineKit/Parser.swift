@@ -95,24 +95,25 @@ extension CommandTable {
         _ word: String, flagsEnded: Bool, _ line: inout ParsedLine
     ) throws(UsageError) {
         let parent = command(at: line.path)
-        let choices = line.path.isEmpty ? commands : parent?.subcommands ?? []
         // After a first operand, or after `--`, a word that names a subcommand is an operand like any other.
         let isOperand =
-            choices.isEmpty || !line.own.operands.isEmpty || (flagsEnded && parent?.operands.isEmpty == false)
-        if !isOperand, let command = choices.first(where: { $0.name == word || $0.aliases.contains(word) }) {
+            !hasCommands(below: line.path) || !line.own.operands.isEmpty
+            || (flagsEnded && parent?.operands.isEmpty == false)
+        if !isOperand, let name = name(of: word, below: line.path) {
             // What was given to a command that also does something by itself is not for the one below it.
             if let flag = line.own.flags.first {
                 throw UsageError(
                     "it belongs after the subcommand", subject: "--\(flag.long)",
-                    hint: "\(spelled(line.path + [command.name])) -h lists its flags")
+                    hint: "\(spelled(line.path + [name])) -h lists its flags")
             }
-            line.path.append(command.name)
+            line.path.append(name)
             return
         }
         if isOperand || parent?.operands.isEmpty == false {
             line.own.operands.append(word)
             return
         }
+        let choices = line.path.isEmpty ? commands : parent?.subcommands ?? []
         let known = choices.filter { !$0.isHidden }.flatMap { [$0.name] + $0.aliases }
         let what = line.path.isEmpty ? "command" : "subcommand of \(line.path.joined(separator: " "))"
         throw UsageError(
@@ -134,7 +135,7 @@ extension CommandTable {
             return
         }
         let own = command(at: line.path)?.flags ?? []
-        let globals = globalFlags.map(\.definition)
+        let globals = globalFlags.map { $0.definition }
         let negated = name.hasPrefix("no-") ? String(name.dropFirst(3)) : nil
         for (table, isGlobal) in [(own, false), (globals, true)] {
             for flag in table {
@@ -179,7 +180,7 @@ extension CommandTable {
                 continue
             }
             let own = command(at: line.path)?.flags.first { $0.short == name }
-            guard let flag = own ?? globalFlags.map(\.definition).first(where: { $0.short == name }) else {
+            guard let flag = own ?? globalFlags.first(where: { $0.definition.short == name })?.definition else {
                 throw unknownFlag("-\(name)", nil, line)
             }
             switch flag.arity {

@@ -85,7 +85,7 @@ public struct EgoCommandLine: Sendable {
                 configurationProblem: problem, givenFlags: givenFlags, arguments: arguments,
                 domain: domain, keys: keys, readingDomain: Self.readingDomain(domain, keys),
                 descriptors: try Self.descriptors(invocation), sample: sample, time: time,
-                confirmation: Confirmation(console, invocation.global), table: { self.table }, signals: signals)
+                confirmation: Confirmation(console, invocation.global), table: { table }, signals: signals)
             render = Presenter.options(context)
             if let binary = invocation.global.domain, !binary.isEmpty, Self.trusts(configuration, line) {
                 try OperatorBinary(path: binary).replaceProcess(arguments)
@@ -187,20 +187,29 @@ public struct EgoCommandLine: Sendable {
 
     /// All commands of this command line.
     var table: CommandTable<GlobalOptions, CommandContext> {
-        let commands = Self.commands(hasSample: sample != nil)
+        let entries = Self.entries(hasSample: sample != nil)
         return CommandTable(
             program: "ego", summary: "operate event-sourced stores", globalFlags: GlobalOptions.flags,
-            commands: commands, manual: { .ego(outputs: OutputSchema.all(of: commands)) })
+            entries: entries, manual: { .ego(outputs: OutputSchema.all(of: entries.map { $0.command })) })
     }
 
-    private static func commands(hasSample: Bool) -> [Command<CommandContext>] {
-        [
-            .initialize, hasSample ? .demo : nil, .status, .doctor, .entities, .events, .replay, .send, .snapshot,
-            .lag, .projection, .rebuild, .deadLetter, .migrate, .erase, .retain, .retention, .key, .verify, .export,
-            .importing, .bench, .jobs, .audit, .config, .context,
-            .repl, .generate, .help, .version, .exitCodes,
-            .complete,
-        ].compactMap(\.self)
+    private static func entries(hasSample: Bool) -> [CommandEntry<CommandContext>] {
+        let sample: [CommandEntry<CommandContext>] = hasSample ? [CommandEntry("demo") { .demo }] : []
+        return [CommandEntry("init") { .initialize }] + sample + [
+            CommandEntry("status") { .status }, CommandEntry("doctor") { .doctor },
+            CommandEntry("entities") { .entities }, CommandEntry("events") { .events },
+            CommandEntry("replay") { .replay }, CommandEntry("send") { .send }, CommandEntry("snapshot") { .snapshot },
+            CommandEntry("lag") { .lag }, CommandEntry("projection") { .projection },
+            CommandEntry("rebuild") { .rebuild }, CommandEntry("dead-letter") { .deadLetter },
+            CommandEntry("migrate") { .migrate }, CommandEntry("erase") { .erase }, CommandEntry("retain") { .retain },
+            CommandEntry("retention") { .retention }, CommandEntry("key") { .key }, CommandEntry("verify") { .verify },
+            CommandEntry("export") { .export }, CommandEntry("import") { .importing }, CommandEntry("bench") { .bench },
+            CommandEntry("jobs") { .jobs }, CommandEntry("audit") { .audit }, CommandEntry("config") { .config },
+            CommandEntry("context") { .context }, CommandEntry("repl") { .repl },
+            CommandEntry("generate") { .generate }, CommandEntry("help") { .help },
+            CommandEntry("version") { .version }, CommandEntry("exit-codes") { .exitCodes },
+            CommandEntry("__complete") { .complete },
+        ]
     }
 
     static func helpRun(
