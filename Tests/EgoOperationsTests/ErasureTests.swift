@@ -150,6 +150,35 @@ struct ErasureTests {
         await store.close()
     }
 
+    @Test("of many entities deletes them in few transactions, each no larger than a page", arguments: [1, 7, 5_000])
+    func pages(_ rows: Int) async throws {
+        let store = try await folder.store("a.db")
+        let names = (0..<40).map { "e-\($0)" }
+        for (number, name) in names.enumerated() {
+            let events = try (0..<number % 5).map { try Marked.event(Marked.text("\(name)-\($0)")) }
+            _ = try await store.append([
+                AppendRequest(
+                    persistenceID: id(name), expectedVersion: .any, events: [try Marked.event("first")] + events)
+            ])
+            try await store.save(
+                StoredSnapshot(
+                    persistenceID: id(name), sequenceNumber: 1, timestamp: SystemTime().now(),
+                    payload: try Marked.opened(Marked.text("snapshot"))))
+        }
+        let watched = CommitWatch(store)
+        let certificates = try await EntityErasure(of: watched, page: rows).erase(names)
+        let expected = names.indices.map { 1 + $0 % 5 }
+        #expect(certificates.map(\.certificate.deleted.events) == expected)
+        #expect(certificates.allSatisfy { $0.certificate.deleted.snapshots == 1 && $0.isIntact })
+        let all = expected.reduce(0, +) + names.count
+        #expect(watched.deletions.reduce(0, +) == all)
+        #expect((watched.deletions.max() ?? 0) <= rows)
+        #expect(watched.deletions.count <= (all + rows - 1) / rows)
+        #expect(watched.certifying == 1, "certificates share a transaction")
+        #expect(folder.occurrences(Marked.marker, in: "a.db") == 0)
+        await store.close()
+    }
+
     // MARK: What is kept
 
     @Test("that keeps events destroys keys, and leaves what is in the clear alone")
@@ -269,5 +298,48 @@ struct ErasureTests {
         for engine in engines { await engine.shutdown() }
         await other.close()
         await store.close()
+    }
+}
+
+/// Counts what each transaction deletes.
+private final class CommitWatch: ForwardingStore {
+    private struct State {
+        var deletions: [Int] = []
+        var certifying = 0
+    }
+
+    let base: any Store
+    private let state = Mutex(State())
+
+    init(_ base: any Store) { self.base = base }
+
+    /// How many records each transaction deleted that deleted any.
+    var deletions: [Int] { state.withLock { $0.deletions } }
+    /// How many transactions wrote certificates.
+    var certifying: Int { state.withLock { $0.certifying } }
+
+    func forward<Value: Sendable>(
+        _ call: StoreCall, _ body: () async throws(StoreError) -> Value
+    ) async throws(StoreError) -> Value { try await body() }
+
+    func commit(
+        _ changes: [OperatorChange], under lease: Lease?, with work: ReadModelWork?
+    ) async throws(StoreError) -> [Int] {
+        let counts = try await base.commit(changes, under: lease, with: work)
+        let deleted = zip(changes, counts).reduce(0) { sum, pair in
+            switch pair.0 {
+            case .deleteEvents, .deleteSnapshots: sum + pair.1
+            default: sum
+            }
+        }
+        let isCertifying = changes.contains { change in
+            guard case .audit(let entry) = change else { return false }
+            return entry.arguments.hasPrefix("{\"id\":")
+        }
+        state.withLock { state in
+            if deleted > 0 { state.deletions.append(deleted) }
+            if isCertifying { state.certifying += 1 }
+        }
+        return counts
     }
 }

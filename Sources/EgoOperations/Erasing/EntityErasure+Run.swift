@@ -115,14 +115,9 @@ extension EntityErasure {
                 return state
             }
             if state.phase == .files { try await purge(&state, options, job) }
-            var done = 0
-            for index in state.entities.indices {
-                if !state.entities[index].isDone {
-                    try await certify(index, &state, options, job, reason: reason)
-                }
-                done += 1
-                progress(done)
-            }
+            try await certify(&state, options, job, reason: reason)
+            let done = state.entities.count
+            for number in 0..<done { progress(number + 1) }
             try await job.finish(result: "{\"certificates\":\(done)}")
         }
     }
@@ -161,31 +156,36 @@ extension EntityErasure {
     }
 
     private func delete(_ state: inout Progress, _ options: Options, _ job: JobRun<Progress>) async throws {
+        // Entities share a transaction, as far as a page goes: a commit for each would be most of the work.
+        var deletion = DeletionPage(page)
         for index in state.entities.indices {
+            try Task.checkCancellation()
             let id = PersistenceID(stored: state.entities[index].id)
             if !options.keepsEvents {
-                try await deleteEvents(of: id, index, &state, job)
-                try await deleteSnapshots(of: id, index, &state, job)
+                try await deleteEvents(of: id, index, &state, &deletion, job)
+                try await deleteSnapshots(of: id, index, &state, &deletion, job)
                 if let stored = try await store.state(of: id) {
                     state.sample?.add(stored.payload)
                     state.entities[index].deleted.durableStates += 1
-                    _ = try await job.commit([.deleteState(of: id)], checkpoint: state)
+                    deletion.add(.deleteState(of: id), rows: 1, bytes: stored.payload.count)
                 }
             }
             let letters = try await store.deadLetterCount(of: id)
             if letters > 0 {
                 state.entities[index].deleted.deadLetters += letters
-                _ = try await job.commit([.eraseTraces(of: id)], checkpoint: state)
+                deletion.add(.eraseTraces(of: id), rows: letters, bytes: 0)
             }
+            if deletion.isFull { _ = try await job.commit(deletion.take(), checkpoint: state) }
         }
         state.phase = .readModels
-        _ = try await job.commit([], checkpoint: state)
+        _ = try await job.commit(deletion.take(), checkpoint: state)
     }
 
     private func deleteEvents(
-        of id: PersistenceID, _ index: Int, _ state: inout Progress, _ job: JobRun<Progress>
+        of id: PersistenceID, _ index: Int, _ state: inout Progress, _ deletion: inout DeletionPage,
+        _ job: JobRun<Progress>
     ) async throws {
-        var events = try await store.events(of: id, from: 1, through: .max, limit: page)
+        var events = try await store.events(of: id, from: 1, through: .max, limit: deletion.rest)
         while let last = events.last {
             try Task.checkCancellation()
             for event in events {
@@ -193,21 +193,29 @@ extension EntityErasure {
                 state.sample?.add(event.unknownFields)
             }
             state.entities[index].deleted.events += events.count
-            _ = try await job.commit([.deleteEvents(of: id, through: last.sequenceNumber)], checkpoint: state)
-            events = try await store.events(of: id, from: 1, through: .max, limit: page)
+            deletion.add(
+                .deleteEvents(of: id, through: last.sequenceNumber), rows: events.count,
+                bytes: events.reduce(0) { $0 + $1.payload.count })
+            if deletion.isFull { _ = try await job.commit(deletion.take(), checkpoint: state) }
+            events = try await store.events(
+                of: id, from: last.sequenceNumber.next, through: .max, limit: deletion.rest)
         }
     }
 
     private func deleteSnapshots(
-        of id: PersistenceID, _ index: Int, _ state: inout Progress, _ job: JobRun<Progress>
+        of id: PersistenceID, _ index: Int, _ state: inout Progress, _ deletion: inout DeletionPage,
+        _ job: JobRun<Progress>
     ) async throws {
-        var snapshots = try await store.snapshots(of: id, from: .zero, limit: page)
+        var snapshots = try await store.snapshots(of: id, from: .zero, limit: deletion.rest)
         while let last = snapshots.last {
             try Task.checkCancellation()
             for snapshot in snapshots { state.sample?.add(snapshot.payload) }
             state.entities[index].deleted.snapshots += snapshots.count
-            _ = try await job.commit([.deleteSnapshots(of: id, through: last.sequenceNumber)], checkpoint: state)
-            snapshots = try await store.snapshots(of: id, from: .zero, limit: page)
+            deletion.add(
+                .deleteSnapshots(of: id, through: last.sequenceNumber), rows: snapshots.count,
+                bytes: snapshots.reduce(0) { $0 + $1.payload.count })
+            if deletion.isFull { _ = try await job.commit(deletion.take(), checkpoint: state) }
+            snapshots = try await store.snapshots(of: id, from: last.sequenceNumber.next, limit: deletion.rest)
         }
     }
 
@@ -305,26 +313,61 @@ extension EntityErasure {
     }
 
     private func certify(
-        _ index: Int, _ state: inout Progress, _ options: Options, _ job: JobRun<Progress>, reason: String
+        _ state: inout Progress, _ options: Options, _ job: JobRun<Progress>, reason: String
     ) async throws {
-        let entity = state.entities[index]
-        let id = PersistenceID(stored: entity.id)
-        let left = try await remains(of: id)
-        guard left.isNothing || (options.keepsEvents && left.isUnreadable) else {
-            throw OperationError(.failed, "something of it is still there: \(left)", persistenceID: id)
+        var entries: [OperatorChange] = []
+        for index in state.entities.indices where !state.entities[index].isDone {
+            try Task.checkCancellation()
+            let entity = state.entities[index]
+            let id = PersistenceID(stored: entity.id)
+            let left = try await remains(of: id)
+            guard left.isNothing || (options.keepsEvents && left.isUnreadable) else {
+                // Those before it are gone, and are certified.
+                if !entries.isEmpty { _ = try await job.commit(entries, checkpoint: state) }
+                throw OperationError(.failed, "something of it is still there: \(left)", persistenceID: id)
+            }
+            let now = time.now()
+            let certificate = ErasureCertificate(
+                id: entity.id, at: "\(now.unixNanoseconds)", reason: reason, operator: person.name,
+                tombstoneSequenceNumber: "\(entity.last)", keptEvents: options.keepsEvents, deleted: entity.deleted,
+                verified: ErasureCertificate.Verified(
+                    scannedBytes: state.report?.scannedBytes ?? 0, residues: state.report?.residues ?? 0),
+                notCovered: state.notCovered)
+            state.entities[index].isDone = true
+            entries.append(
+                .audit(
+                    AuditEntry(
+                        timestamp: now, actor: person.name, action: ErasureCertificate.action,
+                        arguments: try JobText.encode(["id": entity.id]), reason: reason,
+                        result: try JobText.encode(certificate))))
         }
-        let now = time.now()
-        let certificate = ErasureCertificate(
-            id: entity.id, at: "\(now.unixNanoseconds)", reason: reason, operator: person.name,
-            tombstoneSequenceNumber: "\(entity.last)", keptEvents: options.keepsEvents, deleted: entity.deleted,
-            verified: ErasureCertificate.Verified(
-                scannedBytes: state.report?.scannedBytes ?? 0, residues: state.report?.residues ?? 0),
-            notCovered: state.notCovered)
-        state.entities[index].isDone = true
-        let entry = AuditEntry(
-            timestamp: now, actor: person.name, action: ErasureCertificate.action,
-            arguments: try JobText.encode(["id": entity.id]), reason: reason, result: try JobText.encode(certificate))
-        _ = try await job.commit([.audit(entry)], checkpoint: state)
+        if !entries.isEmpty { _ = try await job.commit(entries, checkpoint: state) }
+    }
+}
+
+/// What one transaction is to delete: of as many entities as fit a page.
+private struct DeletionPage {
+    private let page: PageLimit
+    private var changes: [OperatorChange] = []
+    private var rows = 0
+    private var bytes = 0
+
+    init(_ page: PageLimit) { self.page = page }
+
+    /// What still fits.
+    var rest: PageLimit { PageLimit(rows: page.rows - rows, bytes: page.bytes - bytes) }
+
+    var isFull: Bool { rows >= page.rows || bytes >= page.bytes }
+
+    mutating func add(_ change: OperatorChange, rows: Int, bytes: Int) {
+        changes.append(change)
+        self.rows += rows
+        self.bytes += bytes
+    }
+
+    mutating func take() -> [OperatorChange] {
+        defer { self = DeletionPage(page) }
+        return changes
     }
 }
 
