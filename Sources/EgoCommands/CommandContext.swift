@@ -167,7 +167,7 @@ struct CommandContext: Sendable {
     func sqliteOptions(readOnly: Bool) -> SQLiteStoreOptions {
         SQLiteStoreOptions(
             readOnly: readOnly, busyTimeout: global.timeout.map { .nanoseconds($0) } ?? .seconds(5), readers: 1,
-            cacheBytes: 12 << 20)
+            cacheBytes: 6 << 20)
     }
 
     func postgresOptions(readOnly: Bool) -> PostgresStoreOptions {

@@ -254,6 +254,34 @@ struct TransferTests {
         #expect(try await living.stream(of: PersistenceID("acc-2"))?.isErased == false)
     }
 
+    @Test("snapshots of many entities are written in small pieces: memory does not grow with them")
+    func pieces() async throws {
+        let store = try await folder.store("snapshots.db")
+        let state = AnyPayload(typeURL: "type.googleapis.com/a.Thing", value: [UInt8](repeating: 7, count: 3_000))
+        for name in (0..<60).map({ PersistenceID(stored: "e-\($0)") }) {
+            _ = try await store.append([
+                AppendRequest(
+                    persistenceID: name, expectedVersion: .any,
+                    events: (0..<20).map { _ in NewEvent(timestamp: SystemTime().now(), payload: state.serialized()) })
+            ])
+            _ = try await store.commit(
+                (1...20).map { number in
+                    .saveSnapshot(
+                        StoredSnapshot(
+                            persistenceID: name, sequenceNumber: SequenceNumber(number), timestamp: SystemTime().now(),
+                            payload: state.serialized()))
+                }, under: nil)
+        }
+        var pieces: [Int] = []
+        let summary = try await JournalExport(
+            store: store, messages: Domain.bank.messages, selection: ExportSelection(), format: .jsonl,
+            page: PageLimit(rows: 50)
+        ).write { pieces.append($0.count) }
+        #expect(summary.snapshots == 1_200 && summary.events == 1_200)
+        #expect((pieces.max() ?? .max) < 1 << 20, "of \(summary.bytes)")
+        await store.close()
+    }
+
     @Test("protobuf messages hold what eGo for Go knows, and a checksum stands beside them")
     func protobuf() async throws {
         let source = try await folder.bank("source.db")

@@ -343,7 +343,8 @@ public struct JournalExport: Sendable {
                 if record.erasedAt == nil { bytes += try await contents(of: record, &checkpoint.summary) }
             }
             checkpoint.entity = id.rawValue
-            if bytes.count > page.bytes / 4 { return bytes }
+            // As much as a page of small events comes to: what takes more only grows what memory is needed at most.
+            if bytes.count > page.bytes / 32 { return bytes }
         }
         if found.isEmpty { checkpoint.isPastEntities = true }
         return bytes
