@@ -208,7 +208,7 @@ public struct EgoCommandLine: Sendable {
             CommandEntry("context") { .context }, CommandEntry("repl") { .repl },
             CommandEntry("generate") { .generate }, CommandEntry("help") { .help },
             CommandEntry("version") { .version }, CommandEntry("exit-codes") { .exitCodes },
-            CommandEntry("__complete") { .complete },
+            CommandEntry("__complete") { .complete }, CommandEntry("__bench") { .benchWorker },
         ]
     }
 

@@ -20,6 +20,7 @@ extension OutputSchema {
                         OutputField("limit_per_second", .optional(.real)),
                         OutputField("ratio", .optional(.real), "of per_second to limit_per_second"),
                         OutputField("peak_rss_bytes", .optional(.count)),
+                        OutputField("bytes_each", .optional(.count), "of memory, for each entity that is in it"),
                         OutputField("previous_ratio", .optional(.real), isOccasional: true, "with compare"),
                         OutputField(
                             "change_percent", .optional(.real), isOccasional: true, "of the ratio, with compare"),

@@ -14,6 +14,7 @@ final class SignalTrap: Sendable {
         var received: Int32?
         var handler: (@Sendable () -> Void)?
         var diversion: (@Sendable (Int32) -> Bool)?
+        var last: (@Sendable () -> Void)?
     }
 
     private let state = Mutex(State())
@@ -46,6 +47,11 @@ final class SignalTrap: Sendable {
         state.withLock { $0.handler = handler }
     }
 
+    /// What to do at the second signal, before the process ends; nil for nothing. It has to be quick.
+    func beforeEnd(_ handler: (@Sendable () -> Void)?) {
+        state.withLock { $0.last = handler }
+    }
+
     /// How the process ends after it was stopped.
     var exitCode: Int32 {
         state.withLock { $0.received } == SIGTERM ? ExitCode.terminated.number : ExitCode.interrupted.number
@@ -54,10 +60,15 @@ final class SignalTrap: Sendable {
     private func receive(_ number: Int32) {
         if number == SIGINT, Pager.isRunning { return }
         if let diversion = state.withLock({ $0.diversion }), diversion(number) { return }
-        let (isFirst, handler) = state.withLock { state in
+        let (isFirst, handler, last) = state.withLock { state in
             defer { state.received = state.received ?? number }
-            return (state.received == nil, state.handler)
+            return (state.received == nil, state.handler, state.last)
         }
-        if isFirst { handler?() } else { _exit(128 + number) }
+        if isFirst {
+            handler?()
+        } else {
+            last?()
+            _exit(128 + number)
+        }
     }
 }

@@ -16,7 +16,7 @@ public struct PostgresStoreOptions: Sendable {
     package var isAdopting = false
     /// The schema that all connections work in, and no other; nil for what the URL, the role or the database says. Not
     /// through a proxy that gives each transaction another session.
-    var schema: String?
+    package var schema: String?
 
     /// Options with the given values.
     public init(

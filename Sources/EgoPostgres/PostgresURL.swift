@@ -11,7 +11,8 @@ public import EgoCore
 /// that is left out taken from the `PG*` variables, the service file and the password file
 /// (postgresql.org/docs/current/libpq-connect.html).
 public struct PostgresURL: Sendable, Hashable, CustomStringConvertible {
-    private let text: String
+    /// As it was given, with a password that may be in it.
+    let text: String
     private let parameters: [String: String]
 
     /// Reads a URL.

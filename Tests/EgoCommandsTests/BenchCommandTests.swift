@@ -79,14 +79,59 @@ struct BenchCommandTests {
         #expect(result.code == 0, "\(result.errors)")
         let data = json(result.output)?["data"] as? [String: Any]
         let results = try #require(data?["results"] as? [[String: Any]])
-        #expect(results.first?["name"] as? String == "startup")
-        #expect(results.first?["operations"] as? Int == 3)
-        #expect((results.first?["ratio"] as? Double ?? 2) < 1)
+        #expect(results.map { $0["name"] as? String } == ["startup", "startup-status"])
+        #expect(results.map { $0["operations"] as? Int } == [3, 3])
+        #expect(results.allSatisfy { ($0["ratio"] as? Double ?? 2) < 1 })
+        #expect(try files(workplace) == [])
+    }
+
+    @Test("measures two processes on one store beside one of them, and what entities take in memory")
+    func processes() throws {
+        let workplace = try Workplace()
+        let result = try shell(
+            """
+            $EGO bench send-processes entities --operations 41 --repeats 2 --warm-up 0.001 --entities 20 \
+            --clients 3,8 --journal 3000 -o json -q
+            """, in: workplace.url)
+        #expect(result.code == 0, "\(result.errors)")
+        let data = json(result.output)?["data"] as? [String: Any]
+        let results = try #require(data?["results"] as? [[String: Any]])
+        #expect(results.map { $0["name"] as? String } == ["send-processes", "send-processes", "entities"])
+        #expect(results.map { $0["clients"] as? Int } == [3, 8, 1])
+        #expect(results.prefix(2).allSatisfy { $0["operations"] as? Int == 41 && $0["bytes_each"] is NSNull })
+        // All but the first of them, which fill what is kept once.
+        #expect(results.last?["operations"] as? Int == 2_700)
+        #expect((100...10_000).contains(results.last?["bytes_each"] as? Int ?? 0), "\(results)")
+        #expect(try files(workplace) == [])
+    }
+
+    @Test("a process of a measurement ends when nobody tells it any more, and says what is wrong with what it is told")
+    func worker() throws {
+        let workplace = try Workplace()
+        let nothing = try shell("$EGO __bench < /dev/null; echo \"exit $?\"; ls -A", in: workplace.url)
+        #expect(nothing.output == "exit 0\n", "\(nothing.errors)")
+        let nonsense = try shell("echo nonsense | $EGO __bench; echo \"exit $?\"; ls -A", in: workplace.url)
+        #expect(nonsense.output.contains("\"problem\":") && nonsense.output.hasSuffix("exit 65\n"), "\(nonsense)")
+    }
+
+    @Test("leaves no process behind when it is killed, and none waits for another")
+    func killed() throws {
+        let workplace = try Workplace()
+        let result = try shell(
+            """
+            $EGO bench send-processes --seconds 60 -q > output & process=$!
+            for n in $(seq 100); do pgrep -P $process | wc -l | grep -q 2 && break; sleep 0.05; done
+            children=$(pgrep -P $process); echo $children | wc -w
+            sleep 0.3; kill -9 $process; wait $process
+            for n in $(seq 100); do kill -0 $children 2>/dev/null || break; sleep 0.05; done
+            kill -0 $children 2>/dev/null && echo "still there"; echo end
+            """, in: workplace.url)
+        #expect(result.output == "2\nend\n", "\(result.output) \(result.errors)")
     }
 
     @Test("stops at once when it is interrupted, and leaves nothing behind", arguments: [("INT", 130), ("TERM", 143)])
     func interrupted(_ signal: String, _ code: Int32) throws {
-        for workload in ["append", "send", "scan", "rebuild", "import", "erase"] {
+        for workload in ["append", "send", "send-processes", "scan", "rebuild", "import", "erase", "entities"] {
             let workplace = try Workplace()
             let result = try shell(
                 """
@@ -96,6 +141,26 @@ struct BenchCommandTests {
                 sleep 0.5; kill -\(signal) $process; wait $process; echo "exit $?"; ls -A
                 """, in: workplace.url)
             #expect(result.output == "exit \(code)\noutput\n", "\(workload): \(result.output) \(result.errors)")
+        }
+    }
+
+    @Test("a second signal ends it at once, and leaves nothing behind", arguments: [("INT", 130), ("TERM", 143)])
+    func interruptedTwice(_ signal: String, _ code: Int32) throws {
+        for pause in ["", "sleep 0.005;", "sleep 0.05;"] {
+            for workload in ["send", "scan", "import"] {
+                let workplace = try Workplace()
+                let result = try shell(
+                    """
+                    $EGO bench \(workload) --seconds 60 --journal 100000 -q > output & process=$!
+                    for n in $(seq 100); do ls -A | grep -q ego-bench && break; sleep 0.05; done
+                    ls -A | grep -q ego-bench || echo none
+                    sleep 0.5; kill -\(signal) $process; \(pause) kill -\(signal) $process 2>/dev/null
+                    wait $process; echo "exit $?"; ls -A
+                    """, in: workplace.url)
+                #expect(
+                    result.output == "exit \(code)\noutput\n",
+                    "\(workload) \(pause): \(result.output) \(result.errors)")
+            }
         }
     }
 
@@ -212,7 +277,7 @@ struct BenchPostgresTests {
     @Test("stops at once when it is interrupted, and leaves no schema behind")
     func interrupted() throws {
         let server = try PostgresServer.shared("bench-interrupted")
-        for workload in ["append", "send", "scan", "rebuild"] {
+        for workload in ["append", "send", "send-processes", "scan", "rebuild"] {
             let workplace = try Workplace()
             let result = try shell(
                 """

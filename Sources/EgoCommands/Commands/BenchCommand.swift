@@ -1,4 +1,5 @@
 import CommandLineKit
+import Dispatch
 import EgoCore
 import EgoOperations
 import EgoPostgres
@@ -40,7 +41,7 @@ extension Command where Context == CommandContext {
                     .flag("repeats"),
                     " the one with the median ratio is shown; latencies are of all. They are of a command, a page, an entity or a whole run, as latency_of says.",
                 ]),
-                "append gives the requests of all clients to the store at once; send has as many callers of the engine, send-memory the same without a database: its limit is a plain loop. Single durability waits for a commit for each command, grouped shares one. Reading finds what it reads in memory. A ratio above 1 is no mistake: lag, for one, does not count what it counted before. A process that is killed leaves files .ego-bench-* or a schema ego_bench_* behind, which can be deleted.",
+                "append gives the requests of all clients to the store at once; send has as many callers of the engine, send-memory the same without a database: its limit is a plain loop. send-processes has as many in each of two processes, on one store and with entities of their own: its limit is one of them alone, so that a ratio below 1 says that they are in each other's way. entities brings as many of one event each into memory as the journal has events, in a process of its own; bytes_each is what one takes. Single durability waits for a commit for each command, grouped shares one. Reading finds what it reads in memory. A ratio above 1 is no mistake: lag, for one, does not count what it counted before. A process that is killed leaves files .ego-bench-* or a schema ego_bench_* behind, which can be deleted.",
                 .paragraph([
                     "With ", .flag("compare"),
                     " the ratios of an earlier run with -o json stand beside the new ones, and one that fell by more than ",
@@ -181,6 +182,8 @@ private struct BenchRun {
         var watch = MachineWatch(isInProcess: place.isInProcess)
         try await watch.lookBefore(context.time)
         var results: [BenchResult] = []
+        let removal = BenchRemoval(context.signals, place)
+        defer { removal.isDone() }
         for measured in cases {
             progress.report(done: results.count, total: cases.count, unit: "measurements")
             results.append(try await bench.run(measured))
@@ -206,6 +209,29 @@ private struct BenchRun {
     private var program: String? {
         if context.signals == nil { return nil }
         return try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+    }
+}
+
+/// Keeps somebody who presses Ctrl-C twice from ending the process between the first, which ends the measurement, and the
+/// removal of its stores a moment later.
+private struct BenchRemoval: Sendable {
+    private let signals: SignalTrap?
+    private let end = DispatchSemaphore(value: 0)
+    /// What a store takes at most to be removed; a longer wait would not be an end at once.
+    private static let patience = DispatchTimeInterval.seconds(2)
+
+    init(_ signals: SignalTrap?, _ place: any ScratchPlace) {
+        self.signals = signals
+        let end = end
+        signals?.beforeEnd {
+            if end.wait(timeout: .now() + Self.patience) == .timedOut { place.abandon() }
+        }
+    }
+
+    /// The stores are removed.
+    func isDone() {
+        signals?.beforeEnd(nil)
+        end.signal()
     }
 }
 

@@ -20,6 +20,7 @@ struct BenchView: Sendable {
             Column("limit_per_second", .right, title: "LIMIT/S", isDefault: false), .sentence("limit_name").hidden,
             Column("operations", .right, isDefault: false), Column("seconds", .right, isDefault: false),
             Column("peak_rss_bytes", .right, title: "PEAK RSS", isDefault: false),
+            Column("bytes_each", .right, title: "BYTES EACH", isDefault: false),
         ]
     }
 
@@ -93,13 +94,14 @@ struct BenchView: Sendable {
             .init("name", .text(measured.name)), .init("clients", .number(measured.clients)),
             .init("durability", .optional(measured.durability?.rawValue)), .init("unit", .text(measured.unit)),
             .init("operations", result.map { .number($0.operations) } ?? .null),
-            .init("seconds", real(result?.seconds, 6)), .init("per_second", real(result?.perSecond, 1)),
+            .init("seconds", real(result?.seconds, 6)), .init("per_second", real(result?.perSecond, 3)),
             .init("p50_us", real(result?.latencies.microseconds(at: 0.5), 1)),
             .init("p99_us", real(result?.latencies.microseconds(at: 0.99), 1)),
             .init("p99_9_us", real(result?.latencies.microseconds(at: 0.999), 1)),
             .init("latency_of", .text(measured.step)), .init("limit_name", .text(measured.limitName)),
-            .init("limit_per_second", real(result?.limitPerSecond, 1)), .init("ratio", real(result?.ratio, 4)),
+            .init("limit_per_second", real(result?.limitPerSecond, 3)), .init("ratio", real(result?.ratio, 4)),
             .init("peak_rss_bytes", result?.peakMemoryBytes.map(OutputValue.number) ?? .null),
+            .init("bytes_each", result?.bytesEach.map(OutputValue.number) ?? .null),
         ]
         if let comparison {
             fields.append(.init("previous_ratio", comparison.ratios[measured.key].map(OutputValue.real) ?? .null))

@@ -11,12 +11,17 @@ package protocol ScratchPlace: Sendable {
 
     /// Makes an empty store that holds nobody's data.
     func makeScratch() async throws(StoreError) -> any ScratchStore
+
+    /// Removes what can be removed at once of this process's stores, which are still in use: the process ends now.
+    func abandon()
 }
 
 /// A store to measure on, and the same work done with the bare C library of its database.
 package protocol ScratchStore: Sendable {
     /// The store.
     var store: any Store { get }
+    /// Where another process finds it.
+    var address: ScratchAddress { get }
 
     /// Does the least work of a kind that the library can, on the tables of this store and with the same durability.
     ///
@@ -28,6 +33,17 @@ package protocol ScratchStore: Sendable {
 
     /// Closes the store, and removes everything of it; also when the task was cancelled.
     func remove() async
+}
+
+/// Where a store to measure on is. It holds what a connection needs, and so can hold a password: it is never shown.
+package struct ScratchAddress: Sendable, Hashable, Codable {
+    /// The store, as `--store` takes it.
+    package var store: String
+    /// The schema, in a database that has them.
+    package var schema: String?
+
+    /// An address with the given parts.
+    package init(store: String, schema: String? = nil) { (self.store, self.schema) = (store, schema) }
 }
 
 /// Takes stored payloads, where they lie, as they are read. Called on one thread at a time.

@@ -40,6 +40,17 @@ package struct Bench: Sendable {
         }
         switch workload {
         case .append, .send: return writing()
+        case .sendProcesses:
+            if program == nil { return [] }
+            return parameters.clients.map { clients in
+                var measured = one("send-processes", "commands", "command", .grouped, "")
+                measured.clients = clients
+                measured.limitName = "send by one of the two processes"
+                return measured
+            }
+        case .entities:
+            if program == nil { return [] }
+            return [one("entities", "entities", "run", nil, "read streams, decode, apply")]
         case .sendMemory:
             return parameters.clients.map { clients in
                 var measured = one("send-memory", "commands", "command", .memory, "")
@@ -70,9 +81,12 @@ package struct Bench: Sendable {
             return ["import", "import-protobuf"].map { one($0, "events", "run", .grouped, "insert, 5000 a commit") }
         case .startup:
             if program == nil { return [] }
-            var measured = one("startup", "starts", "start", nil, "")
-            measured.limitName = "start of /bin/true"
-            return [measured]
+            // What looks at a store is that of a file: how long a server takes is no matter of the program.
+            return (place.isInProcess ? ["startup", "startup-status"] : ["startup"]).map { name in
+                var measured = one(name, "starts", "start", nil, "")
+                measured.limitName = "start of /bin/true"
+                return measured
+            }
         }
     }
 
@@ -103,6 +117,8 @@ package struct Bench: Sendable {
         case .append: return try await AppendWork(set)
         case .send: return try await SendWork(set)
         case .sendMemory: return SendMemoryWork(set)
+        case .sendProcesses: return try await SendProcessesWork(set, program: program ?? "")
+        case .entities: return try await EntitiesWork(set, program: program ?? "")
         case .replay: return try await ReplayWork(set)
         case .scan: return try await ScanWork(set)
         case .projection, .readModel: return try await ProjectionWork(set)
@@ -111,7 +127,7 @@ package struct Bench: Sendable {
         case .erase: return EraseWork(set)
         case .export: return try await ExportWork(set)
         case .importing: return try await ImportWork(set)
-        case .startup: return StartupWork(program: program ?? "")
+        case .startup: return try await StartupWork(set, program: program ?? "")
         }
     }
 
@@ -141,7 +157,8 @@ package struct Bench: Sendable {
         return BenchResult(
             measured: measured, operations: median.own.operations, seconds: median.own.duration / .seconds(1),
             perSecond: median.own.perSecond, limitPerSecond: median.limit.perSecond, ratio: ratio(median),
-            latencies: latencies, peakMemoryBytes: MachineLoad.peakMemoryBytes)
+            latencies: latencies, peakMemoryBytes: MachineLoad.peakMemoryBytes,
+            bytesEach: median.own.bytes.map { $0 / max(1, median.own.operations) })
     }
 }
 

@@ -7,7 +7,7 @@
 /// Which entity is next: the same ones in the same order for the same seed.
 package struct BenchChoice: Sendable {
     /// How entities are chosen.
-    package enum Distribution: String, Sendable, CaseIterable {
+    package enum Distribution: String, Sendable, CaseIterable, Codable {
         /// Each as often as any other.
         case uniform
         /// The first one most often, the n-th one n to the power of 0.99 times less often, as in YCSB.

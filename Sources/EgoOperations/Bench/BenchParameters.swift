@@ -6,6 +6,10 @@ package enum BenchWorkload: String, Sendable, CaseIterable {
     case send
     /// The same on a store in memory: what the engine itself takes.
     case sendMemory = "send-memory"
+    /// Commands through the engines of two processes on one store.
+    case sendProcesses = "send-processes"
+    /// Entities brought into memory, and what each takes of it.
+    case entities
     /// Entities folded from their events.
     case replay
     /// The journal read from its beginning to its end.
@@ -34,6 +38,8 @@ package struct BenchParameters: Sendable, Hashable {
     package var entities = 1_000
     /// How many callers there are at once, for workloads that differ by it; each a measurement of its own.
     package var clients = [1, 64]
+    /// The number of the first entity that commands go to; not 0 where another process has those before.
+    package var firstEntity = 0
     /// How many events each command makes.
     package var events = 1
     /// How many bytes the message of an event has.

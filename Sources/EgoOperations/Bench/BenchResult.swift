@@ -46,6 +46,8 @@ package struct BenchResult: Sendable {
     package var latencies: LatencyHistogram
     /// The most memory that the process had meanwhile, in bytes; nil where the system does not tell.
     package var peakMemoryBytes: Int?
+    /// How many bytes of memory each operation has left in use, where that is what was measured.
+    package var bytesEach: Int?
 }
 
 /// One run.
@@ -53,6 +55,8 @@ struct BenchSample: Sendable {
     var operations = 0
     var duration = Duration.zero
     var latencies = LatencyHistogram()
+    /// What memory is in use for it in the end, where that is measured.
+    var bytes: Int?
 
     var perSecond: Double { Double(operations) / max(duration / .seconds(1), 1e-9) }
 }

@@ -7,13 +7,26 @@ import EgoCore
     import Darwin
 #endif
 
-/// Starts a program that tells its version, and waits until it has ended.
+/// Starts a program that tells its version, or shows a small store, and waits until it has ended.
 struct StartupWork: BenchWork {
-    let program: String
+    private let words: [String]
+
+    /// How large the store is.
+    private static let (entities, events) = (100, 1_000)
+
+    init(_ set: BenchSet, program: String) async throws {
+        guard set.measured.name == "startup-status" else {
+            words = [program, "version"]
+            return
+        }
+        let scratch = try await set.scratch()
+        try await set.fill.fill(scratch.store, events: Self.events, entities: Self.entities)
+        words = [program, "status", "--store", scratch.address.store]
+    }
 
     func limit(_ budget: WorkBudget) async throws -> BenchSample { try await starts(["/bin/true"], budget) }
 
-    func run(_ budget: WorkBudget) async throws -> BenchSample { try await starts([program, "version"], budget) }
+    func run(_ budget: WorkBudget) async throws -> BenchSample { try await starts(words, budget) }
 
     private func starts(_ words: [String], _ budget: WorkBudget) async throws -> BenchSample {
         var sample = BenchSample()

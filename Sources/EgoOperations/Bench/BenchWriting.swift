@@ -100,7 +100,9 @@ final class BenchSenders: Sendable {
             configuration: EngineConfiguration(passivation: Passivation(idleTime: nil, maximumActive: nil)),
             time: set.time, log: Logger(label: "ego.bench") { _ in SwiftLogNoOpLogHandler() })
         self.engine = engine
-        entities = try (0..<parameters.entities).map { try engine.entity(behavior, BenchFill.id($0)) }
+        entities = try (0..<parameters.entities).map {
+            try engine.entity(behavior, BenchFill.id(parameters.firstEntity + $0))
+        }
         let choice = BenchChoice(parameters.choice, among: parameters.entities, seed: parameters.seed)
         choices = Mutex((0..<set.measured.clients).map { choice.ofClient($0, seed: parameters.seed) })
     }

@@ -1,7 +1,7 @@
 /// Times of operations, counted in buckets whose width grows with the time: memory stays the same however many there are.
 ///
 /// A time is known to one part in 64 of itself. The layout is that of HdrHistogram (github.com/HdrHistogram).
-package struct LatencyHistogram: Sendable, Hashable {
+package struct LatencyHistogram: Sendable, Hashable, Codable {
     private static let bits = 6
     private static let half = 1 << bits
     /// About 73 minutes in nanoseconds; what took longer counts as that.

@@ -40,9 +40,15 @@ package struct MachineLoad: Sendable, Hashable {
     }
 
     /// The most memory that this process had since ``resetPeakMemory()``, in bytes; nil where the system does not tell.
-    static var peakMemoryBytes: Int? {
-        for line in read("/proc/self/status").split(separator: "\n") where line.hasPrefix("VmHWM:") {
-            return line.split(separator: " ").compactMap { Int($0) }.first.map { $0 * 1_024 }
+    static var peakMemoryBytes: Int? { status("VmHWM:") }
+
+    /// The memory that this process has now beside what it shares with files, in bytes; nil where the system does not
+    /// tell.
+    static var ownMemoryBytes: Int? { status("RssAnon:") }
+
+    private static func status(_ name: String) -> Int? {
+        for line in read("/proc/self/status").split(separator: "\n") where line.hasPrefix(name) {
+            return line.split { $0 == " " || $0 == "\t" }.compactMap { Int($0) }.first.map { $0 * 1_024 }
         }
         return nil
     }

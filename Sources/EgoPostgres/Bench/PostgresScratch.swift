@@ -49,6 +49,9 @@ package struct PostgresScratchPlace: ScratchPlace {
         }
     }
 
+    /// Nothing: without a word with the server nothing of it can be removed.
+    package func abandon() {}
+
     /// Removes a schema. What fails is no news to whoever measured: the schema's name says that it can go.
     static func drop(_ name: String, _ url: PostgresURL, _ options: PostgresStoreOptions) async {
         try? await PostgresStore.withAdministrator(url, options) { (connection) throws(StoreError) in
@@ -71,6 +74,8 @@ package struct PostgresScratch: ScratchStore {
         (self.name, self.url, self.options, self.store) = (name, url, options, store)
         worker = PostgresWorker(url, options)
     }
+
+    package var address: ScratchAddress { ScratchAddress(store: url.text, schema: name) }
 
     package func run(_ work: RawWork, _ budget: WorkBudget) async throws(StoreError) -> RawResult {
         if Task.isCancelled { throw StoreError(.cancelled, "stopped before the measurement") }

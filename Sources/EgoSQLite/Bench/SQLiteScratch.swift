@@ -25,8 +25,23 @@ package struct SQLiteScratchPlace: ScratchPlace {
     /// What the files' names begin with.
     package static let prefix = ".ego-bench-"
 
+    private static var ownPrefix: String { "\(prefix)\(getpid())-" }
+
+    package func abandon() {
+        guard let entries = opendir(folder) else { return }
+        defer { closedir(entries) }
+        var names: [String] = []
+        while let entry = readdir(entries) {
+            let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
+                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if name.hasPrefix(Self.ownPrefix) { names.append(name) }
+        }
+        for name in names { unlink("\(folder)/\(name)") }
+    }
+
     package func makeScratch() async throws(StoreError) -> any ScratchStore {
-        let name = "\(Self.prefix)\(getpid())-\(String(UInt64.random(in: 0 ... .max), radix: 36)).db"
+        let name = "\(Self.ownPrefix)\(String(UInt64.random(in: 0 ... .max), radix: 36)).db"
         let path = "\(folder)/\(name)"
         do throws(StoreError) {
             _ = try SQLiteStore.initialize(path: path, storeID: name, options: options)
@@ -49,6 +64,8 @@ package struct SQLiteScratch: ScratchStore {
         (self.path, self.store, self.options) = (path, store, options)
         worker = SQLiteWorkerBox()
     }
+
+    package var address: ScratchAddress { ScratchAddress(store: "sqlite:\(path)") }
 
     package func run(_ work: RawWork, _ budget: WorkBudget) async throws(StoreError) -> RawResult {
         if Task.isCancelled { throw StoreError(.cancelled, "stopped before the measurement") }
