@@ -49,7 +49,7 @@ final class SQLiteConnection {
         }
         self.handle = handle
         let milliseconds = busyTimeout / .milliseconds(1)
-        sqlite3_busy_timeout(handle, Int32(clamping: Int64(milliseconds)))
+        SQLiteBusyWait.set(on: handle, milliseconds: Int32(clamping: Int64(milliseconds)))
     }
 
     deinit {
