@@ -57,7 +57,7 @@ struct AppendPlan: Sendable {
         }
         entities = progress.compactMap { id, progress in
             progress.first.map { (id, $0, progress.kind) }
-        }.sorted { $0.id < $1.id }
+        }.sorted { $0.id.rawValue < $1.id.rawValue }
     }
 
     private static func decide(_ request: AppendRequest, _ progress: inout Progress) -> Decision {

@@ -34,6 +34,8 @@ final class PostgresConnection {
         var types: [Oid]
     }
     private(set) var isInTransaction = false
+    /// Which of the statements of the last ``batch(_:)`` failed; nil when none did, or the connection was lost.
+    private(set) var failedIndex: Int?
 
     /// Whether a transaction is open in which no statement has failed.
     var canCommit: Bool { PQtransactionStatus(handle) == PQTRANS_INTRANS }
@@ -203,6 +205,12 @@ final class PostgresConnection {
         return Array(results[(1 + session.localSettings.count)...].dropLast())
     }
 
+    /// The same without asking for a transaction: statements that are sent together are one. Its isolation is the session's,
+    /// which has to be read committed where that matters.
+    func atomically(_ statements: [PostgresStatement]) throws(PostgresError) -> [PostgresResult] {
+        session.isPooled ? try pipeline(statements) : try batch(statements)
+    }
+
     /// Sends statements together and collects what each of them returned. Without `BEGIN` among them they are one
     /// implicit transaction.
     func batch(_ statements: [PostgresStatement]) throws(PostgresError) -> [PostgresResult] {
@@ -238,6 +246,7 @@ final class PostgresConnection {
     private func collect(_ steps: [Step]) throws(PostgresError) -> [PostgresResult] {
         var collected: [PostgresResult] = []
         var failed: PostgresError?
+        failedIndex = nil
         for step in steps {
             while let next = PQgetResult(handle) {
                 let result = PostgresResult(next)
@@ -245,6 +254,7 @@ final class PostgresConnection {
                 case PGRES_FATAL_ERROR, PGRES_BAD_RESPONSE:
                     if failed == nil {
                         failed = PostgresError(result, isConnectionLost: PQstatus(handle) != CONNECTION_OK)
+                        failedIndex = collected.count
                     }
                 case PGRES_PIPELINE_ABORTED: break
                 default:
@@ -257,8 +267,8 @@ final class PostgresConnection {
             }
             if PQstatus(handle) != CONNECTION_OK { break }
         }
-        if PQstatus(handle) == CONNECTION_OK, let sync = PQgetResult(handle) { PQclear(sync) }
-        if PQstatus(handle) == CONNECTION_OK {
+        synchronize(&failed)
+        if PQstatus(handle) == CONNECTION_OK, !isBroken {
             if PQexitPipelineMode(handle) != 1 { isBroken = true }
             if failed != nil, PQtransactionStatus(handle) != PQTRANS_IDLE {
                 // The first error is what the caller has to know.
@@ -268,6 +278,27 @@ final class PostgresConnection {
         if let failed { throw failed }
         if PQstatus(handle) != CONNECTION_OK { throw failure() }
         return collected
+    }
+
+    /// Reads up to the end of a pipeline. Statements without `BEGIN` are committed there, which can fail.
+    private func synchronize(_ failed: inout PostgresError?) {
+        var isAfterNothing = false
+        while PQstatus(handle) == CONNECTION_OK {
+            guard let next = PQgetResult(handle) else {
+                // One nothing ends the results before; where the server went there is no end, and nothing again and again.
+                if isAfterNothing {
+                    isBroken = true
+                    if failed == nil { failed = PostgresError(connection: handle, isConnectionLost: true) }
+                    return
+                }
+                isAfterNothing = true
+                continue
+            }
+            isAfterNothing = false
+            let result = PostgresResult(next)
+            if result.status == PGRES_PIPELINE_SYNC { return }
+            if failed == nil { failed = PostgresError(result, isConnectionLost: PQstatus(handle) != CONNECTION_OK) }
+        }
     }
 
     // MARK: Notifications

@@ -30,6 +30,7 @@ final class PostgresNotifier: Sendable {
         var options = options
         options.connections = 1
         options.statementTimeout = nil
+        options.purpose = .notifications
         pool = PostgresPool(url, options)
         listener = PostgresPool(url, options)
     }

@@ -21,9 +21,10 @@ final class PostgresPool: Sendable {
     private let workers: [PostgresWorker]
     private let reconnectTimeout: Duration
 
-    init(_ url: PostgresURL, _ options: PostgresStoreOptions) {
+    /// - Parameter wasConnected: whether the server was reached before, by others.
+    init(_ url: PostgresURL, _ options: PostgresStoreOptions, wasConnected: Bool = false) {
         workers = (0..<options.connections).map { _ in PostgresWorker(url, options) }
-        state = Mutex(State(idle: workers.reversed()))
+        state = Mutex(State(idle: workers.reversed(), wasConnected: wasConnected))
         reconnectTimeout = options.reconnectTimeout
     }
 
@@ -75,10 +76,12 @@ final class PostgresPool: Sendable {
 
     /// A connection; waits for one, unless the task is cancelled.
     private func take() async throws(StoreError) -> PostgresWorker {
-        let id = state.withLock { state in
+        let (id, idle) = state.withLock { state -> (Int, PostgresWorker?) in
+            if !state.isClosed, let worker = state.idle.popLast() { return (0, worker) }
             state.nextWaiter += 1
-            return state.nextWaiter
+            return (state.nextWaiter, nil)
         }
+        if let idle { return idle }
         let worker = await withTaskCancellationHandler {
             await withCheckedContinuation { (continuation: CheckedContinuation<PostgresWorker?, Never>) in
                 let now = state.withLock { state -> PostgresWorker?? in

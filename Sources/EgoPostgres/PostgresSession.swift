@@ -16,7 +16,8 @@ struct PostgresSession {
     let localSettings: [PostgresStatement]
 
     private static let look = """
-        SELECT pg_backend_pid(), pg_is_in_recovery()::int, current_setting('synchronous_commit')
+        SELECT pg_backend_pid(), pg_is_in_recovery()::int, current_setting('synchronous_commit'),
+            current_setting('default_transaction_isolation')
         """
 
     init(_ handle: OpaquePointer, options: PostgresStoreOptions) throws(PostgresError) {
@@ -39,8 +40,20 @@ struct PostgresSession {
                 PostgresStatement("SELECT set_config($1, $2, $3)", [.text(name), .text(value), .bool(isPooled)]))
         }
         // An acknowledged append is durable, whatever this role or database is set to (law 3).
-        setsSynchronousCommit = text(2) == "off"
+        // A notification is a transaction too; nothing is lost with one, and appends have the disk to themselves.
+        let isForNotices = options.purpose == .notifications
+        setsSynchronousCommit = text(2) == "off" && !isForNotices
         if setsSynchronousCommit { set("synchronous_commit", "on") }
+        if isForNotices { set("synchronous_commit", "off") }
+        if options.purpose == .appends, !isPooled {
+            // Several statements that are sent together are a transaction without saying so, and have to see what was
+            // committed while the first of them waited for its lock.
+            if text(3) != "read committed" { set("default_transaction_isolation", "read committed") }
+            // Few statements, which look rows up by key: planning one takes longer than running it, and a plan that reads a
+            // table from end to end because there was nothing in it would still do so when there is.
+            set("plan_cache_mode", "force_generic_plan")
+            set("enable_seqscan", "off")
+        }
         if let schema = options.schema { set("search_path", schema) }
         if let timeout {
             // A lock that is waited for is told from work that takes long.

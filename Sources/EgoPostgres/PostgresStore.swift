@@ -12,6 +12,10 @@ public final class PostgresStore: Store {
     /// Where the database is.
     public let url: PostgresURL
     let pool: PostgresPool
+    /// The connections that appends go through.
+    let appenders: PostgresPool
+    /// Whether an append finds no other transaction under way.
+    let calm = Calm()
     let layout: PostgresLayout
     let shardCount: UInt32
     let isReadOnly: Bool
@@ -22,7 +26,7 @@ public final class PostgresStore: Store {
     var hasOtherWriters: Bool { storeMetadata.origin != .ego }
     private let storeMetadata: StoreMetadata
     /// How many calls have found the connection to the server lost so far; most of them were repeated on a new one.
-    public var lostConnections: Int { pool.losses }
+    public var lostConnections: Int { pool.losses + appenders.losses }
 
     /// Opens a store that is there and up to date; for reading also one of eGo for Go.
     ///
@@ -42,6 +46,9 @@ public final class PostgresStore: Store {
         }
         self.url = url
         self.pool = pool
+        var appending = options
+        appending.purpose = .appends
+        self.appenders = PostgresPool(url, appending, wasConnected: true)
         self.isReadOnly = options.readOnly
         self.layout = opened.layout
         self.storeMetadata = opened.metadata
@@ -87,6 +94,7 @@ public final class PostgresStore: Store {
 
     public func close() async {
         await notifier.close()
+        await appenders.close()
         await pool.close()
     }
 
@@ -130,6 +138,21 @@ public final class PostgresStore: Store {
     func checkWritable() throws(StoreError) {
         if isReadOnly { throw StoreError(.readOnly, "the store was opened for reading only") }
     }
+}
+
+/// Whether an append can expect that no other transaction is under way.
+final class Calm: Sendable {
+    private let rest = Atomic<Int>(0)
+    /// For how many appends one that found another transaction counts.
+    private static let span = 8
+
+    var isExpected: Bool {
+        if rest.load(ordering: .relaxed) <= 0 { return true }
+        rest.subtract(1, ordering: .relaxed)
+        return false
+    }
+
+    func wasMissed() { rest.store(Self.span, ordering: .relaxed) }
 }
 
 /// What the numbers in timestamp columns mean.

@@ -2,7 +2,7 @@
 public struct PostgresStoreOptions: Sendable {
     /// Whether anything may be written.
     public var readOnly: Bool
-    /// The most connections; at least 1. They are made when they are needed.
+    /// The most connections; at least 1. They are made when they are needed. Appends have as many of their own.
     public var connections: Int
     /// How long the server may take for a statement, and for a lock; nil for the server's own settings.
     public var statementTimeout: Duration?
@@ -14,6 +14,13 @@ public struct PostgresStoreOptions: Sendable {
     public var isPooled: Bool?
     /// Whether a store can be opened whose older rows do not have their order yet, to give it to them.
     package var isAdopting = false
+    /// What the connections are for.
+    var purpose = Purpose.everything
+
+    enum Purpose: Sendable {
+        case everything, appends, notifications
+    }
+
     /// The schema that all connections work in, and no other; nil for what the URL, the role or the database says. Not
     /// through a proxy that gives each transaction another session.
     package var schema: String?

@@ -43,6 +43,23 @@ public enum PostgresValue: Sendable, Hashable {
     static func bytes(orNull bytes: [UInt8]) -> PostgresValue { bytes.isEmpty ? .null : .bytes(bytes) }
 }
 
+extension PostgresValue {
+    /// How many bytes it takes on its way.
+    fileprivate var size: Int {
+        switch self {
+        case .null: 0
+        case .bool: 1
+        case .integer, .transactionID, .real: 8
+        case .text(let text), .untyped(let text): text.utf8.count + 1
+        case .bytes(let bytes): bytes.count
+        case .integers(let numbers): 20 + 12 * numbers.count
+        case .bools(let values): 20 + 5 * values.count
+        case .texts(let texts): texts.reduce(20) { $0 + 4 + ($1?.utf8.count ?? 0) }
+        case .blobs(let blobs): blobs.reduce(20) { $0 + 4 + ($1?.count ?? 0) }
+        }
+    }
+}
+
 /// The parameters of one statement, as libpq takes them.
 struct PostgresParameters {
     private var bytes: [UInt8] = []
@@ -52,6 +69,7 @@ struct PostgresParameters {
 
     init(_ values: [PostgresValue]) {
         ranges.reserveCapacity(values.count)
+        bytes.reserveCapacity(values.reduce(1) { $0 + $1.size })
         for value in values {
             types.append(value.type)
             if case .untyped = value { formats.append(0) } else { formats.append(1) }
@@ -97,9 +115,12 @@ struct PostgresParameters {
         case .bytes(let blob): bytes.append(contentsOf: blob)
         case .integers(let numbers):
             header(of: numbers.count, elements: 20, hasNull: false)
+            // The length and the number, in one piece.
             for number in numbers {
-                append(big: UInt32(8))
-                append(big: UInt64(bitPattern: number))
+                let big = UInt64(bitPattern: number)
+                let head = (UInt32(8).bigEndian, UInt32(truncatingIfNeeded: big >> 32).bigEndian)
+                let tail = UInt32(truncatingIfNeeded: big).bigEndian
+                withUnsafeBytes(of: (head.0, head.1, tail)) { bytes.append(contentsOf: $0) }
             }
         case .bools(let values):
             header(of: values.count, elements: 16, hasNull: false)
@@ -109,10 +130,22 @@ struct PostgresParameters {
             }
         case .texts(let texts):
             header(of: texts.count, elements: 25, hasNull: texts.contains(nil))
-            for text in texts { element(text?.utf8) }
+            for text in texts {
+                guard var text else {
+                    append(big: UInt32.max)
+                    continue
+                }
+                text.withUTF8 { element(UnsafeRawBufferPointer($0)) }
+            }
         case .blobs(let blobs):
             header(of: blobs.count, elements: 17, hasNull: blobs.contains(nil))
-            for blob in blobs { element(blob) }
+            for blob in blobs {
+                guard let blob else {
+                    append(big: UInt32.max)
+                    continue
+                }
+                blob.withUnsafeBytes { element($0) }
+            }
         }
         return true
     }
@@ -127,11 +160,7 @@ struct PostgresParameters {
         append(big: UInt32(1))
     }
 
-    private mutating func element(_ value: (some Collection<UInt8>)?) {
-        guard let value else {
-            append(big: UInt32.max)
-            return
-        }
+    private mutating func element(_ value: UnsafeRawBufferPointer) {
         append(big: UInt32(value.count))
         bytes.append(contentsOf: value)
     }
