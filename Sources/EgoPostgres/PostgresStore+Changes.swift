@@ -39,7 +39,12 @@ extension PostgresStore {
             if let work {
                 let transaction = PostgresTransaction(connection)
                 defer { transaction.end() }
-                do { try work(transaction) } catch { throw .ofReadModel(error) }
+                do {
+                    try work(transaction)
+                    try transaction.flush()
+                } catch {
+                    throw .ofReadModel(error)
+                }
             }
             return counts
         }
@@ -52,7 +57,12 @@ extension PostgresStore {
                 { () throws(StoreError) in
                     let transaction = PostgresTransaction(connection)
                     defer { transaction.end() }
-                    do { try work(transaction) } catch { throw .ofReadModel(error) }
+                    do {
+                        try work(transaction)
+                        try transaction.flush()
+                    } catch {
+                        throw .ofReadModel(error)
+                    }
                 }, wrap: { StoreError($0, during: "look at the read model") })
         }
     }

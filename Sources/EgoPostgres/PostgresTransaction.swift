@@ -5,6 +5,13 @@ public import EgoCore
 /// Valid only during the call that it is passed to; later use throws ``StoreError/Code/closed``.
 public final class PostgresTransaction: ReadModelTransaction {
     private var connection: PostgresConnection?
+    /// Statements that wait for others to travel with.
+    private var queue: [PostgresStatement] = []
+    private var steps: [Int] = []
+    private var queuedBytes = 0
+    public private(set) var failure: (step: Int, error: StoreError)?
+    private static let queueLimit = 500
+    private static let queueLimitBytes = 1 << 18
 
     init(_ connection: PostgresConnection) {
         self.connection = connection
@@ -17,7 +24,7 @@ public final class PostgresTransaction: ReadModelTransaction {
     /// - Throws: ``StoreError`` with PostgreSQL's error as its cause. The transaction cannot be committed after that.
     @discardableResult
     public func execute(_ sql: String, _ parameters: [PostgresValue] = []) throws(StoreError) -> Int {
-        let connection = try current()
+        let connection = try settled()
         return try connection.run("change the read model") { () throws(PostgresError) in
             try connection.execute(sql, parameters)
         }
@@ -27,7 +34,7 @@ public final class PostgresTransaction: ReadModelTransaction {
     ///
     /// - Throws: ``StoreError`` with PostgreSQL's error as its cause. The transaction cannot be committed after that.
     public func rows(_ sql: String, _ parameters: [PostgresValue] = []) throws(StoreError) -> [[PostgresValue]] {
-        let connection = try current()
+        let connection = try settled()
         return try connection.run("read the read model") { () throws(PostgresError) in
             try connection.all(sql, parameters) { row in (0..<row.columnCount).map { row.value($0) } }
         }
@@ -35,7 +42,33 @@ public final class PostgresTransaction: ReadModelTransaction {
 
     public var dialect: SQLDialect { .postgres }
 
-    public var isUsable: Bool { connection?.canCommit ?? false }
+    public var isUsable: Bool { failure == nil && (connection?.canCommit ?? false) }
+
+    public func enqueue(_ sql: String, _ values: [ReadModelValue], step: Int) throws(StoreError) {
+        _ = try current()
+        queue.append(PostgresStatement(sql, values.map(PostgresValue.init)))
+        steps.append(step)
+        queuedBytes += values.reduce(sql.utf8.count) { $0 + $1.size }
+        if queue.count == Self.queueLimit || queuedBytes > Self.queueLimitBytes { try flush() }
+    }
+
+    public func flush() throws(StoreError) {
+        let connection = try usable()
+        if queue.isEmpty { return }
+        let (statements, steps) = (queue, steps)
+        (queue, self.steps, queuedBytes) = ([], [], 0)
+        do throws(PostgresError) { _ = try connection.batch(statements) } catch {
+            let failure = StoreError(error, during: "change the read model")
+            let index = connection.failedIndex.map { min($0, steps.count - 1) } ?? 0
+            self.failure = (steps[index], failure)
+            throw failure
+        }
+        if !connection.canCommit {
+            let failure = StoreError(.closed, "a statement has ended the transaction")
+            self.failure = (steps[steps.count - 1], failure)
+            throw failure
+        }
+    }
 
     public func change(_ sql: String, _ values: [ReadModelValue]) throws(StoreError) -> Int {
         try execute(sql, values.map(PostgresValue.init))
@@ -45,11 +78,33 @@ public final class PostgresTransaction: ReadModelTransaction {
         try rows(sql, values.map(PostgresValue.init)).map { $0.map(\.readModelValue) }
     }
 
+    /// The connection, with everything done that was asked for before.
+    private func settled() throws(StoreError) -> PostgresConnection {
+        try flush()
+        return try current()
+    }
+
+    private func usable() throws(StoreError) -> PostgresConnection {
+        if let failure { throw failure.error }
+        return try current()
+    }
+
     private func current() throws(StoreError) -> PostgresConnection {
         guard let connection, connection.isInTransaction else {
             throw StoreError(.closed, "the transaction has ended")
         }
         return connection
+    }
+}
+
+extension ReadModelValue {
+    /// About how many bytes it takes.
+    fileprivate var size: Int {
+        switch self {
+        case .null, .bool, .integer, .real: 8
+        case .text(let text): text.utf8.count
+        case .bytes(let bytes): bytes.count
+        }
     }
 }
 

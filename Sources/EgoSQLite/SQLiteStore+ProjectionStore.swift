@@ -202,6 +202,14 @@ public final class SQLiteTransaction: ReadModelTransaction {
         try execute(sql, values.map(SQLiteValue.init))
     }
 
+    public func enqueue(_ sql: String, _ values: [ReadModelValue], step: Int) throws(StoreError) {
+        _ = try change(sql, values)
+    }
+
+    public func flush() throws(StoreError) {}
+
+    public var failure: (step: Int, error: StoreError)? { nil }
+
     public func query(_ sql: String, _ values: [ReadModelValue]) throws(StoreError) -> [[ReadModelValue]] {
         try rows(sql, values.map(SQLiteValue.init)).map { $0.map(\.readModelValue) }
     }

@@ -14,6 +14,14 @@ public final class InMemoryTransaction: ReadModelTransaction {
 
     public func change(_ sql: String, _ values: [ReadModelValue]) throws(StoreError) -> Int { throw Self.noSQL }
 
+    public func enqueue(_ sql: String, _ values: [ReadModelValue], step: Int) throws(StoreError) {
+        _ = try change(sql, values)
+    }
+
+    public func flush() throws(StoreError) {}
+
+    public var failure: (step: Int, error: StoreError)? { nil }
+
     public func query(_ sql: String, _ values: [ReadModelValue]) throws(StoreError) -> [[ReadModelValue]] {
         throw Self.noSQL
     }

@@ -50,23 +50,39 @@ struct ProjectionPostgresTests {
                     """)
         ]
         let test: Case
+        let isEnqueued: Bool
 
         func handle(_ event: ProjectedEvent, in model: ReadModelWriter) throws {
             let number = Int64(event.sequenceNumber.rawValue)
             if number == 3 {
-                do { try model.change(test.sql) } catch {
+                do { try run(test.sql, [:], in: model) } catch {
                     if test.isSwallowed { return }
                     throw error
                 }
             }
-            try model.change(
+            try run(
                 "INSERT INTO {seen} (entity, sequence, what, late) VALUES ('a', :number, 'x', :number)",
-                ["number": .integer(number)])
+                ["number": .integer(number)], in: model)
+        }
+
+        private func run(_ sql: String, _ values: [String: ReadModelValue], in model: ReadModelWriter) throws {
+            if isEnqueued { try model.enqueue(sql, values) } else { try model.change(sql, values) }
         }
     }
 
     @Test("is dealt with as the policy says", arguments: Case.all, [RecoveryPolicy.Outcome.skip, .fail])
     func refused(_ test: Case, _ outcome: RecoveryPolicy.Outcome) async throws {
+        try await check(test, outcome, isEnqueued: false)
+    }
+
+    @Test(
+        "is dealt with the same when statements wait for each other", arguments: Case.all,
+        [RecoveryPolicy.Outcome.skip, .fail])
+    func refusedLate(_ test: Case, _ outcome: RecoveryPolicy.Outcome) async throws {
+        try await check(test, outcome, isEnqueued: true)
+    }
+
+    private func check(_ test: Case, _ outcome: RecoveryPolicy.Outcome, isEnqueued: Bool) async throws {
         let server = try PostgresServer.shared("projection-sql")
         let schema = try server.makeSchema()
         let url = try PostgresURL(server.url(schema: schema))
@@ -74,7 +90,8 @@ struct ProjectionPostgresTests {
         let store = try await PostgresStore(url: url)
         try await store.add(5, of: ["a"])
         let options = ProjectionOptions(recovery: RecoveryPolicy(outcome))
-        let model = runner(.readModel(Model(test: test)), store, options, time: HurriedTime(factor: 20))
+        let model = runner(
+            .readModel(Model(test: test, isEnqueued: isEnqueued)), store, options, time: HurriedTime(factor: 20))
         let isOver = Atomic(false)
         let task = Task {
             defer { isOver.store(true, ordering: .releasing) }

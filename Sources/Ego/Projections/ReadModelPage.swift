@@ -71,17 +71,32 @@ package struct ReadModelPage: Sendable {
             for index in events.indices {
                 let event = events[index]
                 do {
-                    try model.handle(event.event(), in: writer)
+                    try model.handle(event.event(), in: writer.at(index))
                     // A handler that goes on after an error of its statement has nothing to go on with.
                     if !transaction.isUsable { throw TransactionEnded() }
                 } catch {
+                    // What waits is of events before this one; the first that fails is the one that counts.
+                    try Self.finish(transaction, failed)
                     let isEnded = (error as? StoreError)?.code == .closed
                     let cause: any Error = isEnded ? TransactionEnded() : error
                     failed.set(index, cause)
                     throw cause
                 }
             }
+            try Self.finish(transaction, failed)
         }
+    }
+
+    /// Runs the statements that wait, and tells of which event the one was that failed.
+    private static func finish(_ transaction: any ReadModelTransaction, _ failed: FailedEvent) throws {
+        if transaction.failure == nil, transaction.isUsable {
+            do { try transaction.flush() } catch {
+                if transaction.failure == nil { throw error }
+            }
+        }
+        guard let failure = transaction.failure else { return }
+        failed.set(failure.step, failure.error)
+        throw failure.error
     }
 
     func work(_ events: [EventInHand], _ failed: FailedEvent) -> ReadModelWork? { work(events[...], failed) }

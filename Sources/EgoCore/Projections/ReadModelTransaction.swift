@@ -20,6 +20,21 @@ public protocol ReadModelTransaction {
     /// - Throws: the database's error. The transaction cannot be committed after that.
     func change(_ sql: String, _ values: [ReadModelValue]) throws(StoreError) -> Int
 
+    /// Runs one statement of which nobody needs to know how many rows it changed: now, or together with others that follow,
+    /// at the latest before whatever else is asked of the transaction, and before it ends.
+    ///
+    /// - Parameter step: what tells this statement from others, should it fail.
+    /// - Throws: the database's error, also that of a statement that waited; ``failure`` tells of which.
+    func enqueue(_ sql: String, _ values: [ReadModelValue], step: Int) throws(StoreError)
+
+    /// Runs the statements that wait.
+    ///
+    /// - Throws: as ``enqueue(_:_:step:)``.
+    func flush() throws(StoreError)
+
+    /// The statement that waited and then failed; nil when none has.
+    var failure: (step: Int, error: StoreError)? { get }
+
     /// Runs one query; returns its rows.
     func query(_ sql: String, _ values: [ReadModelValue]) throws(StoreError) -> [[ReadModelValue]]
 }

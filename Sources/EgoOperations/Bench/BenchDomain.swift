@@ -68,7 +68,7 @@ struct BenchReadModel: ReadModel {
     }
 
     func handle(_ event: ProjectedEvent, in model: ReadModelWriter) throws {
-        try model.change(
+        try model.enqueue(
             """
             INSERT INTO {\(table)} AS t VALUES (:entity, 1)
             ON CONFLICT (entity) DO UPDATE SET events = t.events + 1

@@ -90,14 +90,14 @@ public struct SQLReadModel: ReadModel {
         if event.isErased {
             for table in tables {
                 guard let column = table.entityColumn else { continue }
-                try model.change(
+                try model.enqueue(
                     "DELETE FROM {\(table.name)} WHERE \(column) = :id", ["id": .text(event.persistenceID.rawValue)])
             }
         }
         guard let payload = event.payload, let (type, all) = statements[payload.typeName] else { return }
         let message = try DynamicMessage(type, serialized: payload.value)
         for statement in all {
-            try model.change(statement) { name in
+            try model.enqueue(statement) { name in
                 switch name {
                 case "@id": .text(event.persistenceID.rawValue)
                 case "@sequence_number": .integer(Int64(clamping: event.sequenceNumber.rawValue))
