@@ -174,11 +174,13 @@ extension PostgresStore {
         ORDER BY transaction_id DESC NULLS LAST, position DESC LIMIT 1
         """
     /// The head is kept only where the journal's last event goes: the row would else be one that every deletion waits for.
+    /// The next event is asked for in order, so that the index is taken, not the rows from end to end.
     private static let keepHead = """
         UPDATE ego_trimmed SET transaction_id = $1, position = $2
         WHERE (transaction_id, position) < ($1, $2)
-            AND NOT EXISTS (SELECT 1 FROM events_store WHERE (transaction_id, position) > ($1, $2)
-                AND transaction_id < pg_snapshot_xmin(pg_current_snapshot()))
+            AND (SELECT position FROM events_store WHERE (transaction_id, position) > ($1, $2)
+                AND transaction_id < pg_snapshot_xmin(pg_current_snapshot())
+                ORDER BY transaction_id, position LIMIT 1) IS NULL
         """
     private static let selectLast = """
         SELECT greatest((SELECT max(sequence_number) FROM events_store WHERE persistence_id = $1),

@@ -98,7 +98,10 @@ extension PostgresStore {
     public func timestampOffsets() async throws(StoreError) -> [TimestampOffset] {
         if !layout.has("offsets_store") { return [] }
         return try await read("read offsets") { (connection) throws(PostgresError) in
-            try connection.all(Self.selectTimestampOffsets) { row in
+            // Beside projections of eGo for Go the whole journal is read, which has no index by time.
+            let isAny = try connection.first("SELECT 1 FROM offsets_store LIMIT 1") { _ in true }
+            if isAny == nil { return [] }
+            return try connection.all(Self.selectTimestampOffsets) { row in
                 TimestampOffset(
                     projection: row.text(0), shard: Shard(UInt64(bitPattern: row.integer(1))),
                     stored: row.optionalInteger(2), committedAt: row.optionalInteger(3).map(Timestamp.init(stored:)),

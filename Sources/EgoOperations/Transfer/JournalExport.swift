@@ -392,6 +392,9 @@ public struct JournalExport: Sendable {
     /// The last event of an entity that is not after the head: positions ascend with sequence numbers.
     private func last(of id: PersistenceID, _ stream: StreamInfo, _ head: Offset) async throws -> SequenceNumber {
         var (low, high) = (stream.floor.rawValue, stream.last.rawValue)
+        // Mostly nothing was appended meanwhile, and the last one tells at once.
+        let newest = try await store.events(of: id, from: stream.last, through: .max, limit: PageLimit(rows: 1)).first
+        if let newest, newest.offset <= head { return stream.last }
         while low < high {
             let middle = SequenceNumber(low + (high - low + 1) / 2)
             let event = try await store.events(of: id, from: middle, through: middle, limit: PageLimit(rows: 1)).first
