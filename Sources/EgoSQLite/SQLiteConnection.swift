@@ -12,13 +12,25 @@ import EgoCore
 final class SQLiteConnection {
     /// For whoever uses the library without this class, which only a measurement does.
     let handle: OpaquePointer
-    private var statements: [ExactText: SQLiteStatement] = [:]
-    /// Interned names by number, as this connection has read them.
-    var names: [Int64: String] = [:]
-    /// Numbers of interned names, as this connection has read or written them.
-    var nameIDs: [ExactText: Int64] = [:]
+    // One thread at a time uses a connection, and none of these is used while it is being changed: nothing has to look.
+    @exclusivity(unchecked) private var statements: [ExactText: SQLiteStatement] = [:]
+    /// The statements that were used last: a read model has a few that it runs for each event.
+    @exclusivity(unchecked) private var recent: [(text: ExactText, statement: SQLiteStatement)] = []
+    /// By the place of their ``OwnSQL``.
+    @exclusivity(unchecked) private var own: [SQLiteStatement?] = []
+    /// Interned names, as this connection has read or written them.
+    @exclusivity(unchecked) var names = KnownNames()
     /// Entities that this connection has appended to.
-    var entities = KnownEntities()
+    @exclusivity(unchecked) var entities = KnownEntities()
+    /// Entities whose events this connection has read.
+    @exclusivity(unchecked) var ids = KnownIDs()
+    /// The erased entities, as this connection knows them.
+    @exclusivity(unchecked) var erased = KnownErasures()
+    private var eventSink: EventSink?
+    /// Whether the log has become long; see ``takeOverCheckpoints()``.
+    private(set) var isCheckpointDue = false
+    private var isClosed = false
+    private let busyMilliseconds: Int32
 
     /// How a file is opened.
     enum Mode {
@@ -48,13 +60,43 @@ final class SQLiteConnection {
             throw error
         }
         self.handle = handle
-        let milliseconds = busyTimeout / .milliseconds(1)
-        SQLiteBusyWait.set(on: handle, milliseconds: Int32(clamping: Int64(milliseconds)))
+        busyMilliseconds = Int32(clamping: Int64(busyTimeout / .milliseconds(1)))
+        SQLiteBusyWait.set(on: handle, milliseconds: busyMilliseconds)
     }
 
-    deinit {
-        statements = [:]
+    deinit { close() }
+
+    /// Closes the handle; nothing is to be called after it. In time, rather than when the last reference is given up: a
+    /// connection for reading that closes after the one that writes leaves the log behind.
+    func close() {
+        if isClosed { return }
+        isClosed = true
+        (statements, recent, own) = ([:], [], [])
         sqlite3_close_v2(handle)
+    }
+
+    /// How many pages the log may have before it is copied into the file. With SQLite's default of 1,000 large
+    /// transactions wait for that; with more, so does who reads what is in the log.
+    static let checkpointPages: Int32 = 8_000
+
+    /// Has ``isCheckpointDue`` told by each commit, where SQLite by itself would copy the log within the commit.
+    func takeOverCheckpoints() {
+        sqlite3_wal_hook(
+            handle,
+            { connection, _, _, pages in
+                guard let connection, pages >= SQLiteConnection.checkpointPages else { return SQLITE_OK }
+                Unmanaged<SQLiteConnection>.fromOpaque(connection)._withUnsafeGuaranteedRef {
+                    $0.isCheckpointDue = true
+                }
+                return SQLITE_OK
+            }, Unmanaged.passUnretained(self).toOpaque())
+    }
+
+    /// Copies the log into the file, as far as no reader needs what is there. Outside of transactions.
+    func checkpoint() {
+        isCheckpointDue = false
+        // Another process may be at it, or the disk full: the log stays as it is, and the next commit asks again.
+        _ = sqlite3_wal_checkpoint_v2(handle, "main", SQLITE_CHECKPOINT_PASSIVE, nil, nil)
     }
 
     /// Runs statements that return nothing and take no parameters, such as a schema.
@@ -112,15 +154,34 @@ final class SQLiteConnection {
     func transaction<Value>(
         _ kind: TransactionKind, _ body: () throws(StoreError) -> Value
     ) throws(StoreError) -> Value {
-        _ = try run("begin a transaction") { () throws(SQLiteError) in try execute(kind.rawValue) }
+        try run("begin a transaction") { () throws(SQLiteError) in try runOnce(kind.sql) }
+        return try inTransaction(body)
+    }
+
+    /// Runs `body` in a transaction that writes, unless another connection is writing: nil then, and nothing was run.
+    func transactionUnlessBusy<Value>(_ body: () throws(StoreError) -> Value) throws(StoreError) -> Value? {
+        let hasBegun = try run("begin a transaction") { () throws(SQLiteError) in
+            sqlite3_busy_timeout(handle, 0)
+            defer { SQLiteBusyWait.set(on: handle, milliseconds: busyMilliseconds) }
+            do throws(SQLiteError) {
+                try runOnce(TransactionKind.write.sql)
+                return true
+            } catch {
+                if error.primaryCode == SQLITE_BUSY { return false }
+                throw error
+            }
+        }
+        return hasBegun ? try inTransaction(body) : nil
+    }
+
+    private func inTransaction<Value>(_ body: () throws(StoreError) -> Value) throws(StoreError) -> Value {
         do throws(StoreError) {
             let value = try body()
-            _ = try run("commit") { () throws(SQLiteError) in try execute("COMMIT") }
+            try run("commit") { () throws(SQLiteError) in try runOnce(Self.commit) }
             return value
         } catch {
             var error = error
-            nameIDs = [:]  // some of them may have been made by this transaction
-            entities.forget()
+            forget()  // some of it may have been made by this transaction
             // After some errors (a full disk among them) SQLite has rolled back by itself.
             if isInTransaction {
                 do { try execute("ROLLBACK") } catch let second { error.secondary.append(second) }
@@ -129,12 +190,32 @@ final class SQLiteConnection {
         }
     }
 
+    private static let commit = OwnSQL("COMMIT")
+
     /// What a transaction takes when it begins.
-    enum TransactionKind: String {
+    enum TransactionKind {
         /// A consistent view for several reads.
-        case read = "BEGIN"
+        case read
         /// The write lock, so that what is read cannot change before it is written.
-        case write = "BEGIN IMMEDIATE"
+        case write
+
+        private static let begin = OwnSQL("BEGIN")
+        private static let beginImmediate = OwnSQL("BEGIN IMMEDIATE")
+
+        fileprivate var sql: OwnSQL {
+            switch self {
+            case .read: Self.begin
+            case .write: Self.beginImmediate
+            }
+        }
+    }
+
+    /// Forgets all that was read or written before.
+    private func forget() {
+        names = KnownNames()
+        entities.forget()
+        ids = KnownIDs()
+        erased = KnownErasures()
     }
 
     /// Whether a transaction is open. SQLite ends one by itself after some errors, such as a full disk.
@@ -147,13 +228,61 @@ final class SQLiteConnection {
         do { return try body() } catch { throw StoreError(error, during: what) }
     }
 
+    /// A statement of this module, prepared once.
+    func statement(_ sql: OwnSQL) throws(SQLiteError) -> SQLiteStatement {
+        if sql.place < own.count, let statement = own[sql.place] { return statement }
+        let statement = try SQLiteStatement(sql.text, on: handle)
+        while own.count <= sql.place { own.append(nil) }
+        own[sql.place] = statement
+        return statement
+    }
+
+    /// Where statements leave events; made when it is first used, before any of them is prepared.
+    func sink() throws(SQLiteError) -> EventSink {
+        if let eventSink { return eventSink }
+        let sink = try EventSink(self)
+        eventSink = sink
+        return sink
+    }
+
+    /// Runs a statement of this module without parameters to its end.
+    private func runOnce(_ sql: OwnSQL) throws(SQLiteError) {
+        let statement = try statement(sql)
+        defer { statement.rewind() }
+        while try statement.step() {}
+    }
+
+    /// The number in the first column of the first row of a statement of this module; nil where there is no row.
+    func number(_ sql: OwnSQL) throws(SQLiteError) -> Int64? {
+        let statement = try statement(sql)
+        defer { statement.rewind() }
+        return try statement.step() ? statement.integer(0) : nil
+    }
+
+    /// Runs a statement of a read model to its end; returns how many rows it changed.
+    func change(_ sql: String, _ values: [ReadModelValue]) throws(SQLiteError) -> Int {
+        let statement = try prepared(sql)
+        defer { statement.reset() }
+        return try statement.withBound(values[...]) { () throws(SQLiteError) in
+            while try statement.step() {}
+            return Int(sqlite3_changes64(handle))
+        }
+    }
+
     private func prepared(_ sql: String) throws(SQLiteError) -> SQLiteStatement {
         let key = ExactText(sql)
-        if let statement = statements[key] { return statement }
-        let statement = try SQLiteStatement(sql, on: handle)
-        // Handlers may bring any text; what is used often comes back by itself.
-        if statements.count >= 500 { statements = [:] }
-        statements[key] = statement
+        for known in recent where known.text == key { return known.statement }
+        let statement: SQLiteStatement
+        if let known = statements[key] {
+            statement = known
+        } else {
+            statement = try SQLiteStatement(sql, on: handle)
+            // Handlers may bring any text; what is used often comes back by itself.
+            if statements.count >= 500 { statements = [:] }
+            statements[key] = statement
+        }
+        if recent.count >= 4 { recent.removeFirst() }
+        recent.append((key, statement))
         return statement
     }
 

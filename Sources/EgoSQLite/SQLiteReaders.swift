@@ -82,7 +82,7 @@ final class SQLiteReaders: Sendable {
             line -> (CheckedContinuation<Reader?, Never>?, [CheckedContinuation<Void, Never>]) in
             if !line.waiters.isEmpty { return (line.waiters.removeFirst(), []) }
             line.busy -= 1
-            if !line.isClosed { line.idle.append(reader) }
+            if line.isClosed { reader.connection.close() } else { line.idle.append(reader) }
             guard line.isClosed, line.busy == 0 else { return (nil, []) }
             defer { line.whenClosed = [] }
             return (nil, line.whenClosed)
@@ -95,6 +95,7 @@ final class SQLiteReaders: Sendable {
     func close() async {
         line.withLock { line in
             line.isClosed = true
+            for reader in line.idle { reader.connection.close() }
             line.idle = []
         }
         await withCheckedContinuation { continuation in

@@ -2,7 +2,7 @@ import CSQLite
 import EgoCore
 
 /// A prepared statement. Belongs to its connection's executor.
-final class SQLiteStatement {
+final class SQLiteStatement: RowValues {
     private let handle: OpaquePointer
     private let connection: OpaquePointer
     private let sql: String
@@ -33,29 +33,87 @@ final class SQLiteStatement {
 
     /// Binds `value` to the parameter `index`, counted from 1.
     func bind(_ value: SQLiteValue, at index: Int32) throws(SQLiteError) {
-        let code: Int32
         switch value {
-        case .null: code = sqlite3_bind_null(handle, index)
-        case .integer(let number): code = sqlite3_bind_int64(handle, index, number)
-        case .real(let number): code = sqlite3_bind_double(handle, index, number)
-        case .text(let text):
-            var text = text
-            code = text.withUTF8 { bytes in
+        case .null: try bindNull(at: index)
+        case .integer(let number): try bind(number, at: index)
+        case .real(let number): try check(sqlite3_bind_double(handle, index, number))
+        case .text(let text): try bind(text, at: index)
+        case .blob(let bytes): try bind(bytes, at: index)
+        }
+    }
+
+    func bindNull(at index: Int32) throws(SQLiteError) { try check(sqlite3_bind_null(handle, index)) }
+
+    func bind(_ number: Int64, at index: Int32) throws(SQLiteError) {
+        try check(sqlite3_bind_int64(handle, index, number))
+    }
+
+    /// Binds a copy of `text`.
+    func bind(_ text: String, at index: Int32) throws(SQLiteError) {
+        var text = text
+        try check(
+            text.withUTF8 { bytes in
                 bytes.withMemoryRebound(to: CChar.self) { bytes in
                     guard let start = bytes.baseAddress else {
                         return sqlite3_bind_text(handle, index, "", 0, Self.transient)
                     }
                     return sqlite3_bind_text(handle, index, start, Int32(bytes.count), Self.transient)
                 }
-            }
-        case .blob(let bytes):
-            code = bytes.withUnsafeBytes { bytes in
-                guard let start = bytes.baseAddress, !bytes.isEmpty else {
-                    return sqlite3_bind_zeroblob(handle, index, 0)
+            })
+    }
+
+    /// Binds a copy of `bytes`.
+    func bind(_ bytes: [UInt8], at index: Int32) throws(SQLiteError) {
+        try check(bytes.withUnsafeBytes { bind($0, at: index, Self.transient) })
+    }
+
+    /// Binds bytes where they lie: they have to stay there until other ones are bound, or until ``reset()``.
+    func bind(inPlace bytes: UnsafeRawBufferPointer, at index: Int32) throws(SQLiteError) {
+        try check(bind(bytes, at: index, nil))
+    }
+
+    private func bind(
+        _ bytes: UnsafeRawBufferPointer, at index: Int32, _ owner: sqlite3_destructor_type?
+    ) -> Int32 {
+        guard let start = bytes.baseAddress, !bytes.isEmpty else { return sqlite3_bind_zeroblob(handle, index, 0) }
+        return sqlite3_bind_blob(handle, index, start, Int32(bytes.count), owner)
+    }
+
+    /// Runs `body` with `values` bound where they lie, from the parameter `index` on; what is bound is void after it.
+    func withBound<Value>(
+        _ values: ArraySlice<ReadModelValue>, from index: Int32 = 1, _ body: () throws(SQLiteError) -> Value
+    ) throws(SQLiteError) -> Value {
+        guard let value = values.first else { return try body() }
+        let rest = values.dropFirst()
+        switch value {
+        case .null: try bindNull(at: index)
+        case .bool(let isTrue): try bind(isTrue ? 1 : 0, at: index)
+        case .integer(let number): try bind(number, at: index)
+        case .real(let number): try check(sqlite3_bind_double(handle, index, number))
+        // A call within a call for each text; a statement with more than these has its texts copied.
+        case .text(let text) where index > 32: try bind(text, at: index)
+        case .bytes(let bytes) where index > 32: try bind(bytes, at: index)
+        case .text(var text):
+            return try text.withExactBytes { (bytes) throws(SQLiteError) in
+                let start = bytes.baseAddress?.assumingMemoryBound(to: CChar.self)
+                guard let start, !bytes.isEmpty else {
+                    try bind("", at: index)
+                    return try withBound(rest, from: index + 1, body)
                 }
-                return sqlite3_bind_blob(handle, index, start, Int32(bytes.count), Self.transient)
+                try check(sqlite3_bind_text(handle, index, start, Int32(bytes.count), nil))
+                return try withBound(rest, from: index + 1, body)
+            }
+        case .bytes(let bytes):
+            return try bytes.withExactBytes { (bytes) throws(SQLiteError) in
+                try bind(inPlace: bytes, at: index)
+                return try withBound(rest, from: index + 1, body)
             }
         }
+        return try withBound(rest, from: index + 1, body)
+    }
+
+    @inline(__always)
+    private func check(_ code: Int32) throws(SQLiteError) {
         guard code == SQLITE_OK else { throw SQLiteError(connection, code: code) }
     }
 
@@ -75,6 +133,10 @@ final class SQLiteStatement {
         sqlite3_clear_bindings(handle)
     }
 
+    /// The same, but keeps what is bound: for a statement that binds all of its parameters each time, and none of them
+    /// to much.
+    func rewind() { sqlite3_reset(handle) }
+
     func isNull(_ column: Int32) -> Bool { sqlite3_column_type(handle, column) == SQLITE_NULL }
     func integer(_ column: Int32) -> Int64 { sqlite3_column_int64(handle, column) }
 
@@ -86,9 +148,13 @@ final class SQLiteStatement {
 
     func optionalText(_ column: Int32) -> String? { isNull(column) ? nil : text(column) }
 
-    func blob(_ column: Int32) -> [UInt8] {
-        guard let start = sqlite3_column_blob(handle, column) else { return [] }
-        return Array(UnsafeRawBufferPointer(start: start, count: Int(sqlite3_column_bytes(handle, column))))
+    func blob(_ column: Int32) -> [UInt8] { Array(bytes(column)) }
+
+    func bytes(_ column: Int32) -> UnsafeRawBufferPointer {
+        guard let start = sqlite3_column_blob(handle, column) else {
+            return UnsafeRawBufferPointer(start: nil, count: 0)
+        }
+        return UnsafeRawBufferPointer(start: start, count: Int(sqlite3_column_bytes(handle, column)))
     }
 
     func value(_ column: Int32) -> SQLiteValue {
@@ -125,4 +191,29 @@ extension SQLiteValue {
     static func time(_ timestamp: Timestamp) -> SQLiteValue { .integer(timestamp.unixNanoseconds) }
 
     static func sequence(_ number: SequenceNumber) -> SQLiteValue { .integer(Int64(clamping: number.rawValue)) }
+}
+
+extension Array where Element == UInt8 {
+    /// Calls `body` with these bytes; unlike `withUnsafeBytes` it keeps the type of what `body` throws.
+    func withExactBytes<Value>(
+        _ body: (UnsafeRawBufferPointer) throws(SQLiteError) -> Value
+    ) throws(SQLiteError) -> Value {
+        try withUnsafeBufferPointer { (buffer) throws(SQLiteError) in try body(UnsafeRawBufferPointer(buffer)) }
+    }
+}
+
+extension String {
+    /// Calls `body` with the text's bytes; unlike `withUTF8` it keeps the type of what `body` throws.
+    mutating func withExactBytes<Value>(
+        _ body: (UnsafeRawBufferPointer) throws(SQLiteError) -> Value
+    ) throws(SQLiteError) -> Value {
+        let result = withUTF8 { bytes -> Result<Value, SQLiteError> in
+            do throws(SQLiteError) {
+                return .success(try body(UnsafeRawBufferPointer(bytes)))
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try result.get()
+    }
 }

@@ -7,7 +7,13 @@ extension SQLiteStore {
         _ changes: [OperatorChange], under lease: Lease?, with work: ReadModelWork?
     ) async throws(StoreError) -> [Int] {
         let shardCount = shardCount
-        return try await write { (connection) throws(StoreError) in
+        let keepsEntities = work == nil && changes.allSatisfy(Self.keepsEntities)
+        return try await write(keepsEntities: keepsEntities) { (connection) throws(StoreError) in
+            if keepsEntities {
+                try connection.run("look for other writers") { () throws(SQLiteError) in
+                    try connection.forgetEntitiesOfOthers()
+                }
+            }
             if let lease {
                 let generation = try connection.run("check lease") { () throws(SQLiteError) in
                     try connection.first(Self.selectLeaseGeneration, [.text(lease.name)]) { $0.integer(0) }
@@ -100,46 +106,71 @@ extension SQLiteStore {
         ON CONFLICT (entity, command_id) DO UPDATE SET after = max(after, excluded.after)
         """
 
-    /// Adds events as they are; the rows of their entities are looked up once.
+    /// Adds events as they are.
     private static func add(
         _ events: [PersistedEvent], on connection: SQLiteConnection, shardCount: UInt32
     ) throws(StoreError) -> Int {
-        var entities: [PersistenceID: EntityRow] = [:]
-        var count = 0
-        for event in events {
-            let id = event.persistenceID
-            let added = try connection.run("add events") { () throws(SQLiteError) -> Result<Int, StoreError> in
-                var entity: EntityRow
-                if let known = entities[id] {
-                    entity = known
+        let added = try connection.run("add events") { () throws(SQLiteError) -> Result<Int, StoreError> in
+            var count = 0
+            // Events of one entity often come together.
+            var last: (id: PersistenceID, entity: KnownEntity)?
+            for event in events {
+                let entity: KnownEntity
+                if let last, last.id == event.persistenceID {
+                    entity = last.entity
                 } else {
-                    entity = try connection.entity(making: id, kind: nil, shardCount: shardCount)
+                    entity = try connection.knownEntity(
+                        making: event.persistenceID, kind: nil, shardCount: shardCount)
+                    last = (event.persistenceID, entity)
                 }
-                defer { entities[id] = entity }
-                if entity.isErased { return .success(0) }
-                if event.sequenceNumber > .largestAdded { return .failure(.outOfRange(event)) }
-                let number = Int64(clamping: event.sequenceNumber.rawValue)
-                if entity.last == 0, number > 1 {
-                    try connection.execute(setFloor, [.integer(entity.id), .integer(number - 1)])
-                    entity.last = number - 1
-                }
-                guard number == entity.last + 1 else {
-                    return .failure(StoreError(.conflict, event, after: SequenceNumber(UInt64(entity.last))))
-                }
-                try connection.insert(event, number: number, of: entity)
-                if let commandID = event.metadata.commandID {
-                    try connection.execute(
-                        upsertCommand,
-                        [
-                            .integer(entity.id), .text(commandID.rawValue), .integer(entity.last), .integer(number),
-                        ])
-                }
-                entity.last = number
-                return .success(1)
+                if let failure = try add(event, to: entity, on: connection) { return .failure(failure) }
+                if !entity.row.isErased { count += 1 }
             }
-            count += try added.get()
+            return .success(count)
         }
-        return count
+        return try added.get()
+    }
+
+    /// Adds an event as it is, unless its entity was erased; returns why it cannot be.
+    private static func add(
+        _ event: PersistedEvent, to entity: KnownEntity, on connection: SQLiteConnection
+    ) throws(SQLiteError) -> StoreError? {
+        let row = entity.row
+        if row.isErased { return nil }
+        if event.sequenceNumber > .largestAdded { return .outOfRange(event) }
+        let number = Int64(clamping: event.sequenceNumber.rawValue)
+        if row.last == 0, number > 1 {
+            try connection.execute(setFloor, [.integer(row.id), .integer(number - 1)])
+            entity.row.floor = number - 1
+            entity.row.last = number - 1
+        }
+        let last = entity.row.last
+        guard number == last + 1 else {
+            return StoreError(.conflict, event, after: SequenceNumber(UInt64(last)))
+        }
+        let metadata = event.metadata
+        try connection.insert(
+            EventRow(
+                entity: row.id, number: number, timestamp: event.timestamp, shard: row.shard,
+                manifest: event.manifest,
+                flags: EventFlags(isEncrypted: event.isEncrypted, isDeleted: event.isDeleted),
+                encryptionKeyID: event.encryptionKeyID, metadata: metadata.encoded,
+                unknownFields: event.unknownFields, payload: event.payload))
+        if let commandID = metadata.commandID {
+            try connection.execute(
+                upsertCommand,
+                [.integer(row.id), .text(commandID.rawValue), .integer(last), .integer(number)])
+        }
+        entity.row.last = number
+        return nil
+    }
+
+    /// Whether what a connection knows of entities is still right after a change.
+    private static func keepsEntities(_ change: OperatorChange) -> Bool {
+        switch change {
+        case .addEvents, .saveProjection, .advance, .saveJob, .audit: true
+        default: false
+        }
     }
 
     private static func make(

@@ -4,17 +4,21 @@ extension SQLiteStore {
     private static let insertCommand =
         "INSERT INTO ego_commands (entity, command_id, before, after) VALUES (?1, ?2, ?3, ?4)"
 
+    private static let shortGroup = 16
+
     public func append(_ group: [AppendRequest]) async throws(StoreError) -> [AppendOutcome] {
         if group.isEmpty { return [] }
         let shardCount = shardCount
-        let outcomes = try await write(keepsEntities: true) { (connection) throws(StoreError) in
+        // One command, alone or first in line: whoever comes while it commits finds the connection in use.
+        let isShort = group.count == 1 && group[0].events.count <= Self.shortGroup
+        let outcomes = try await write(keepsEntities: true, isShort: isShort) { (connection) throws(StoreError) in
             try connection.run("append") { () throws(SQLiteError) in
                 try connection.forgetEntitiesOfOthers()
                 var failed: Set<PersistenceID> = []
                 var outcomes: [AppendOutcome] = []
                 outcomes.reserveCapacity(group.count)
                 for request in group {
-                    let poisoned = failed.contains(request.persistenceID)
+                    let poisoned = !failed.isEmpty && failed.contains(request.persistenceID)
                     let outcome = try Self.append(request, on: connection, shardCount: shardCount, poisoned: poisoned)
                     if case .appended = outcome {} else { failed.insert(request.persistenceID) }
                     outcomes.append(outcome)
@@ -29,9 +33,9 @@ extension SQLiteStore {
     private static func append(
         _ request: AppendRequest, on connection: SQLiteConnection, shardCount: UInt32, poisoned: Bool
     ) throws(SQLiteError) -> AppendOutcome {
-        var entity = try connection.knownEntity(
+        let known = try connection.knownEntity(
             making: request.persistenceID, kind: request.kind, shardCount: shardCount)
-        defer { connection.entities[request.persistenceID] = entity }
+        let entity = known.row
         if entity.isErased { return .erased }
         let commandID = request.metadata.commandID
         if let commandID, let record = try connection.command(commandID, ofEntity: entity.id) {
@@ -42,89 +46,96 @@ extension SQLiteStore {
         let last = SequenceNumber(UInt64(entity.last))
         if poisoned { return .conflict(actual: last) }
         if let expected = request.expectedVersion.last, expected != last { return .conflict(actual: last) }
-        let metadata = SQLiteValue.bytes(orNull: request.metadata.encoded)
-        var position: Int64 = 0
-        for (index, event) in request.events.enumerated() {
-            let key = try connection.keyName(event.encryptionKeyID)
-            try connection.execute(
-                SQLiteConnection.insertEvent,
-                [
-                    .integer(entity.id), .integer(entity.last + Int64(index) + 1), .time(event.timestamp),
-                    .integer(entity.shard), .integer(try connection.nameID(event.manifest)),
-                    .integer(EventFlags(isEncrypted: event.isEncrypted, isDeleted: false).rawValue), key, metadata,
-                    .bytes(orNull: event.unknownFields), .blob(event.payload),
-                    .integer(event.payload.payloadChecksum),
-                ])
-            position = connection.lastInsertedRow
+        let metadata = request.metadata.encoded
+        var number = entity.last
+        for event in request.events {
+            number += 1
+            try connection.insert(
+                EventRow(
+                    entity: entity.id, number: number, timestamp: event.timestamp, shard: entity.shard,
+                    manifest: event.manifest, flags: EventFlags(isEncrypted: event.isEncrypted, isDeleted: false),
+                    encryptionKeyID: event.encryptionKeyID, metadata: metadata, unknownFields: event.unknownFields,
+                    payload: event.payload))
         }
-        entity.last += Int64(request.events.count)
+        let position = request.events.isEmpty ? 0 : connection.lastInsertedRow
         let after = last.advanced(by: request.events.count)
         if let commandID {
             try connection.execute(
                 insertCommand,
                 [.integer(entity.id), .text(commandID.rawValue), .sequence(last), .sequence(after)])
         }
+        known.row.last = number
         return .appended(last: after, offset: Offset(position: Position(position)))
     }
 
-    private static let selectStream = """
-        SELECT e.floor, (SELECT max(sequence_number) FROM ego_events WHERE entity = e.id), n.name, t.sequence_number
-        FROM ego_entities e LEFT JOIN ego_names n ON n.id = e.kind LEFT JOIN ego_tombstones t ON t.entity = e.id
-        WHERE e.persistence_id = ?1
+    private static let selectStream = OwnSQL(
         """
+        SELECT e.id, e.floor, (SELECT max(sequence_number) FROM ego_events WHERE entity = e.id), e.kind,
+            (SELECT sequence_number FROM ego_tombstones WHERE entity = e.id)
+        FROM ego_entities e WHERE e.persistence_id = ?1
+        """)
 
     public func stream(of id: PersistenceID) async throws(StoreError) -> StreamInfo? {
         try await read { (connection) throws(StoreError) in
             try connection.run("read entity") { () throws(SQLiteError) in
-                try connection.first(Self.selectStream, [.text(id.rawValue)]) { row in
-                    StreamInfo(
-                        last: SequenceNumber(UInt64(max(row.integer(0), row.integer(1), row.integer(3)))),
-                        floor: SequenceNumber(UInt64(row.integer(0))), kind: row.optionalText(2),
-                        isErased: !row.isNull(3))
-                }
+                let row = try connection.statement(Self.selectStream)
+                defer { row.reset() }
+                try row.bind(id.rawValue, at: 1)
+                guard try row.step() else { return nil }
+                connection.ids.setLast(id, entity: row.integer(0))
+                let floor = row.integer(1)
+                return StreamInfo(
+                    last: SequenceNumber(UInt64(max(floor, row.integer(2), row.integer(4)))),
+                    floor: SequenceNumber(UInt64(floor)),
+                    kind: row.isNull(3) ? nil : try connection.name(row.integer(3)), isErased: !row.isNull(4))
             }
         }
     }
 
-    private static let selectEvents = """
-        SELECT v.position, v.sequence_number, v.timestamp, v.shard, v.manifest, v.flags, v.encryption_key, v.metadata,
-            v.unknown_fields, v.payload, v.checksum
-        FROM ego_events v
-        WHERE v.entity = (SELECT id FROM ego_entities WHERE persistence_id = ?1)
-            AND v.sequence_number BETWEEN ?2 AND ?3
-        ORDER BY v.sequence_number LIMIT ?4
+    private static let selectEvents = OwnSQL(
         """
+        SELECT 1 FROM ego_events v WHERE v.entity = ?1 AND v.sequence_number BETWEEN ?2 AND ?3
+            AND \(EventSink.condition()) ORDER BY v.sequence_number
+        """)
 
     public func events(
         of id: PersistenceID, from first: SequenceNumber, through last: SequenceNumber, limit: PageLimit
     ) async throws(StoreError) -> [PersistedEvent] {
         try await read { (connection) throws(StoreError) in
             try connection.run("read events") { () throws(SQLiteError) in
-                var events: [PersistedEvent] = []
-                var bytes = 0
-                try connection.query(
-                    Self.selectEvents,
-                    [.text(id.rawValue), .sequence(first), .sequence(last), .integer(Int64(limit.rows))]
-                ) { (row) throws(SQLiteError) in
-                    let event = try connection.event(row, of: id)
-                    bytes += event.payload.count
-                    events.append(event)
-                    return bytes < limit.bytes
-                }
-                return events
+                guard first <= last, let entity = try connection.entityID(id) else { return [] }
+                let sink = try connection.sink()
+                let statement = try connection.statement(Self.selectEvents)
+                defer { statement.rewind() }
+                try statement.bind(entity, at: 1)
+                try statement.bind(Int64(clamping: first.rawValue), at: 2)
+                try statement.bind(Int64(clamping: last.rawValue), at: 3)
+                // Who asks for all knows no better than we how many there are.
+                let span = Int(clamping: last.rawValue - first.rawValue)
+                let count = span < limit.rows ? span + 1 : min(limit.rows, 1_000)
+                return try sink.page(statement, .stream(id), limit: limit, expecting: count).events
             }
         }
     }
 
-    private static let selectJournal = selectJournal(where: "")
-    private static let selectJournalOfShard = selectJournal(where: "AND v.shard = ?3")
+    private static let selectJournal = OwnSQL(selectJournal(where: EventSink.condition("v.entity")))
+    private static let selectJournalOfShard = OwnSQL(
+        selectJournal(where: "CASE WHEN v.shard = ?2 THEN \(EventSink.condition("v.entity")) END"))
+    private static let selectJoined = OwnSQL(selectJoined(where: EventSink.condition(joined)))
+    private static let selectJoinedOfShard = OwnSQL(
+        selectJoined(where: "CASE WHEN v.shard = ?2 THEN \(EventSink.condition(joined)) END"))
+    private static let joined = "v.entity, e.persistence_id, t.entity IS NOT NULL"
 
     private static func selectJournal(where condition: String) -> String {
+        "SELECT 1 FROM ego_events v WHERE v.position > ?1 AND \(condition) ORDER BY v.position"
+    }
+
+    /// For entities of which few are known. The joins are crossed, which keeps them in this order.
+    private static func selectJoined(where condition: String) -> String {
         """
-        SELECT v.position, v.sequence_number, v.timestamp, v.shard, v.manifest, v.flags, v.encryption_key, v.metadata,
-            v.unknown_fields, v.payload, v.checksum, e.persistence_id, t.entity IS NOT NULL
-        FROM ego_events v JOIN ego_entities e ON e.id = v.entity LEFT JOIN ego_tombstones t ON t.entity = v.entity
-        WHERE v.position > ?1 \(condition) ORDER BY v.position LIMIT ?2
+        SELECT 1 FROM ego_events v CROSS JOIN ego_entities e ON e.id = v.entity
+            LEFT JOIN ego_tombstones t ON t.entity = v.entity
+        WHERE v.position > ?1 AND \(condition) ORDER BY v.position
         """
     }
 
@@ -132,33 +143,34 @@ extension SQLiteStore {
         after offset: Offset, shard: Shard?, limit: PageLimit
     ) async throws(StoreError) -> JournalPage {
         try await read { (connection) throws(StoreError) in
-            // One view for both reads: a record that is committed between them must not be stepped over.
+            // One view for all reads: a record that is committed between them must not be stepped over.
             try connection.transaction(.read) { () throws(StoreError) in
                 try connection.run("read the journal") { () throws(SQLiteError) in
-                    var events: [PersistedEvent] = []
-                    events.reserveCapacity(min(limit.rows, 1_000))
-                    var bytes = 0
-                    var isFull = false
-                    var parameters: [SQLiteValue] = [
-                        .integer(offset.position.rawValue), .integer(Int64(limit.rows)),
-                    ]
-                    if let shard { parameters.append(.integer(Int64(bitPattern: shard.rawValue))) }
-                    try connection.query(
-                        shard == nil ? Self.selectJournal : Self.selectJournalOfShard, parameters
-                    ) { (row) throws(SQLiteError) in
-                        var event = try connection.event(row, of: PersistenceID(stored: row.text(11)))
-                        event.isErased = row.integer(12) != 0
-                        bytes += event.payload.count
-                        events.append(event)
-                        isFull = bytes >= limit.bytes || events.count == limit.rows
-                        return !isFull
-                    }
-                    let head = try connection.head()
-                    let next = isFull ? (events.last?.offset ?? offset) : max(head, offset)
-                    return JournalPage(events: events, next: next, reachedHead: !isFull || next >= head)
+                    try Self.journal(on: connection, after: offset, shard: shard, limit: limit)
                 }
             }
         }
+    }
+
+    private static func journal(
+        on connection: SQLiteConnection, after offset: Offset, shard: Shard?, limit: PageLimit
+    ) throws(SQLiteError) -> JournalPage {
+        try connection.readErasures()
+        let isJoined = connection.erased.areTooMany || !connection.ids.isWorthwhile
+        connection.ids.startCounting()
+        let sink = try connection.sink()
+        let statement = try connection.statement(
+            isJoined
+                ? shard == nil ? selectJoined : selectJoinedOfShard
+                : shard == nil ? selectJournal : selectJournalOfShard)
+        defer { statement.rewind() }
+        try statement.bind(offset.position.rawValue, at: 1)
+        if let shard { try statement.bind(Int64(bitPattern: shard.rawValue), at: 2) }
+        let (events, isFull) = try sink.page(
+            statement, isJoined ? .joined : .journal, limit: limit, expecting: min(limit.rows, 1_000))
+        let head = try connection.head()
+        let next = isFull ? (events.last?.offset ?? offset) : max(head, offset)
+        return JournalPage(events: events, next: next, reachedHead: !isFull || next >= head)
     }
 
     public func head() async throws(StoreError) -> Offset {
@@ -207,77 +219,4 @@ extension SQLiteStore {
             }
         }
     }
-}
-
-extension SQLiteConnection {
-    private static let selectHead = "SELECT seq FROM sqlite_sequence WHERE name = 'ego_events'"
-    static let insertEvent = """
-        INSERT INTO ego_events (entity, sequence_number, timestamp, shard, manifest, flags, encryption_key, metadata,
-            unknown_fields, payload, checksum)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-        """
-    private static let selectCommand =
-        "SELECT before, after FROM ego_commands WHERE entity = ?1 AND command_id = ?2"
-
-    /// The last position that was ever committed, also of a record that was deleted since.
-    func head() throws(SQLiteError) -> Offset {
-        Offset(position: Position(try first(Self.selectHead) { $0.integer(0) } ?? 0))
-    }
-
-    /// Writes an event as it is, with a number of the caller's.
-    func insert(_ event: PersistedEvent, number: Int64, of entity: EntityRow) throws(SQLiteError) {
-        let key = try keyName(event.encryptionKeyID)
-        try execute(
-            Self.insertEvent,
-            [
-                .integer(entity.id), .integer(number), .time(event.timestamp), .integer(entity.shard),
-                .integer(try nameID(event.manifest)),
-                .integer(EventFlags(isEncrypted: event.isEncrypted, isDeleted: event.isDeleted).rawValue), key,
-                .bytes(orNull: event.metadata.encoded), .bytes(orNull: event.unknownFields), .blob(event.payload),
-                .integer(event.payload.payloadChecksum),
-            ])
-    }
-
-    /// The number of a key's ID among the names; null for a record without one.
-    func keyName(_ id: String) throws(SQLiteError) -> SQLiteValue {
-        id.isEmpty ? .null : .integer(try nameID(id))
-    }
-
-    func command(_ commandID: CommandID, ofEntity entity: Int64) throws(SQLiteError) -> CommandRecord? {
-        try first(Self.selectCommand, [.integer(entity), .text(commandID.rawValue)]) { row in
-            CommandRecord(
-                commandID: commandID, before: SequenceNumber(UInt64(row.integer(0))),
-                after: SequenceNumber(UInt64(row.integer(1))))
-        }
-    }
-
-    /// Reads the columns that both queries of events begin with.
-    func event(_ row: SQLiteStatement, of id: PersistenceID) throws(SQLiteError) -> PersistedEvent {
-        let flags = EventFlags(rawValue: row.integer(5))
-        // What this program wrote decodes; metadata that somebody damaged is shown as none rather than hiding the event.
-        let metadata = row.isNull(7) ? .none : (try? EventMetadata(encoded: row.blob(7))) ?? .none
-        let payload = row.blob(9)
-        return PersistedEvent(
-            persistenceID: id, sequenceNumber: SequenceNumber(UInt64(bitPattern: row.integer(1))),
-            offset: Offset(position: Position(row.integer(0))),
-            timestamp: Timestamp(unixNanoseconds: row.integer(2)), shard: Shard(UInt64(bitPattern: row.integer(3))),
-            manifest: try name(row.integer(4)), payload: payload,
-            encryptionKeyID: row.isNull(6) ? "" : try name(row.integer(6)), isEncrypted: flags.isEncrypted,
-            isDeleted: flags.isDeleted, isDamaged: !row.isNull(10) && row.integer(10) != payload.payloadChecksum,
-            metadata: metadata, unknownFields: row.isNull(8) ? [] : row.blob(8))
-    }
-}
-
-/// The booleans of a record in one column.
-struct EventFlags {
-    let rawValue: Int64
-
-    init(rawValue: Int64) { self.rawValue = rawValue }
-
-    init(isEncrypted: Bool, isDeleted: Bool) {
-        self.rawValue = (isEncrypted ? 1 : 0) | (isDeleted ? 2 : 0)
-    }
-
-    var isEncrypted: Bool { rawValue & 1 != 0 }
-    var isDeleted: Bool { rawValue & 2 != 0 }
 }

@@ -2,9 +2,7 @@ public import EgoCore
 
 extension SQLiteStore {
     private static let selectWithFields = """
-        SELECT v.position, v.sequence_number, v.timestamp, v.shard, v.manifest, v.flags, v.encryption_key, v.metadata,
-            v.unknown_fields, v.payload, v.checksum
-        FROM ego_events v
+        SELECT \(SQLiteConnection.eventColumns) FROM ego_events v
         WHERE v.entity = (SELECT id FROM ego_entities WHERE persistence_id = ?1) AND v.sequence_number <= ?2
             AND v.unknown_fields IS NOT NULL
         ORDER BY v.sequence_number DESC
@@ -19,7 +17,7 @@ extension SQLiteStore {
                 try connection.query(
                     Self.selectWithFields, [.text(id.rawValue), .sequence(last)]
                 ) { (row) throws(SQLiteError) in
-                    let event = try connection.event(row, of: id)
+                    let event = try connection.event(row, of: id, isErased: false)
                     if !event.hasInlineState { return true }
                     found = event
                     return false

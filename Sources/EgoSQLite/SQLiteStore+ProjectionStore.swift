@@ -199,7 +199,10 @@ public final class SQLiteTransaction: ReadModelTransaction {
     public var isUsable: Bool { connection?.isInTransaction ?? false }
 
     public func change(_ sql: String, _ values: [ReadModelValue]) throws(StoreError) -> Int {
-        try execute(sql, values.map(SQLiteValue.init))
+        let connection = try current()
+        return try connection.run("change the read model") { () throws(SQLiteError) in
+            try connection.change(sql, values)
+        }
     }
 
     public func enqueue(_ sql: String, _ values: [ReadModelValue], step: Int) throws(StoreError) {

@@ -1,12 +1,11 @@
 public import EgoCore
 
 extension SQLiteStore {
-    private static let selectLatest = """
-        SELECT s.sequence_number, s.timestamp, s.manifest, s.flags, s.encryption_key, s.payload, s.checksum
-        FROM ego_snapshots s
-        WHERE s.entity = (SELECT id FROM ego_entities WHERE persistence_id = ?1) AND s.sequence_number <= ?2
-        ORDER BY s.sequence_number DESC LIMIT 1
+    private static let selectLatest = OwnSQL(
         """
+        SELECT s.sequence_number, s.timestamp, s.manifest, s.flags, s.encryption_key, s.payload, s.checksum
+        FROM ego_snapshots s WHERE s.entity = ?1 AND s.sequence_number <= ?2 ORDER BY s.sequence_number DESC LIMIT 1
+        """)
     private static let selectSnapshots = """
         SELECT s.sequence_number, s.timestamp, s.manifest, s.flags, s.encryption_key, s.payload, s.checksum
         FROM ego_snapshots s
@@ -28,14 +27,12 @@ extension SQLiteStore {
     ) async throws(StoreError) -> StoredSnapshot? {
         try await read { (connection) throws(StoreError) in
             try connection.run("read snapshot") { () throws(SQLiteError) in
-                var found: StoredSnapshot?
-                try connection.query(
-                    Self.selectLatest, [.text(id.rawValue), .sequence(last)]
-                ) { (row) throws(SQLiteError) in
-                    found = try connection.snapshot(row, of: id)
-                    return false
-                }
-                return found
+                guard let entity = try connection.entityID(id) else { return nil }
+                let row = try connection.statement(Self.selectLatest)
+                defer { row.rewind() }
+                try row.bind(entity, at: 1)
+                try row.bind(Int64(clamping: last.rawValue), at: 2)
+                return try row.step() ? try connection.snapshot(row, of: id) : nil
             }
         }
     }
@@ -88,11 +85,12 @@ extension SQLiteConnection {
 
     fileprivate func snapshot(_ row: SQLiteStatement, of id: PersistenceID) throws(SQLiteError) -> StoredSnapshot {
         let payload = row.blob(5)
+        let key = row.integer(4)  // 0 where it is NULL
         return StoredSnapshot(
             persistenceID: id, sequenceNumber: SequenceNumber(UInt64(bitPattern: row.integer(0))),
             timestamp: Timestamp(unixNanoseconds: row.integer(1)), manifest: try name(row.integer(2)),
-            payload: payload, encryptionKeyID: row.isNull(4) ? "" : try name(row.integer(4)),
+            payload: payload, encryptionKeyID: key == 0 ? "" : try name(key),
             isEncrypted: EventFlags(rawValue: row.integer(3)).isEncrypted,
-            isDamaged: !row.isNull(6) && row.integer(6) != payload.payloadChecksum)
+            isDamaged: row.integer(6) != payload.payloadChecksum && !row.isNull(6))
     }
 }

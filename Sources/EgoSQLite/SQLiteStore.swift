@@ -37,9 +37,9 @@ public final class SQLiteStore: Store {
             self.writer = nil
         } else {
             try SQLiteFile.checkWritable(path)
-            self.writer = SQLiteWorker(
-                label: "ego.sqlite.writer",
-                connection: try Self.connect(path, mode: .readWrite, options: options))
+            let connection = try Self.connect(path, mode: .readWrite, options: options)
+            connection.takeOverCheckpoints()
+            self.writer = SQLiteWorker(label: "ego.sqlite.writer", connection: connection)
         }
     }
 
@@ -67,11 +67,21 @@ public final class SQLiteStore: Store {
 
     /// Runs `body` in a write transaction.
     ///
-    /// - Parameter keepsEntities: whether `body` keeps what the connection knows of entities up to date.
+    /// - Parameters:
+    ///   - keepsEntities: whether `body` keeps what the connection knows of entities up to date.
+    ///   - isShort: whether `body` writes so little that a caller's own thread may do it, where nobody else writes.
     func write<Value: Sendable>(
-        keepsEntities: Bool = false, _ body: @escaping @Sendable (SQLiteConnection) throws(StoreError) -> Value
+        keepsEntities: Bool = false, isShort: Bool = false,
+        _ body: @escaping @Sendable (SQLiteConnection) throws(StoreError) -> Value
     ) async throws(StoreError) -> Value {
         guard let writer else { throw StoreError(.readOnly, "the store was opened for reading only") }
+        if isShort {
+            let value = try await writer.runHere { (connection) throws(StoreError) in
+                if !keepsEntities { connection.entities.forget() }
+                return try connection.transactionUnlessBusy { () throws(StoreError) in try body(connection) }
+            }
+            if let value { return value }
+        }
         return try await writer.run { (connection) throws(StoreError) in
             if !keepsEntities { connection.entities.forget() }
             return try connection.transaction(.write) { () throws(StoreError) in try body(connection) }
@@ -84,11 +94,10 @@ public final class SQLiteStore: Store {
         do throws(SQLiteError) {
             let connection = try SQLiteConnection(path: path, mode: mode, busyTimeout: options.busyTimeout)
             // What is deleted is overwritten, always: an erasure later on cannot reach what lies about in free pages.
-            // 8,000 pages between checkpoints: with the default of 1,000 large transactions wait for them.
             try connection.script(
                 """
                 PRAGMA synchronous = FULL;
-                PRAGMA wal_autocheckpoint = 8000;
+                PRAGMA wal_autocheckpoint = \(SQLiteConnection.checkpointPages);
                 PRAGMA cache_size = -\(max(options.cacheBytes, 1 << 20) / 1024);
                 PRAGMA temp_store = MEMORY;
                 PRAGMA secure_delete = ON;

@@ -38,10 +38,11 @@ public struct PersistenceID: Sendable, Hashable, Comparable, CustomStringConvert
         var (left, right) = (left.rawValue, right.rawValue)
         return left.withUTF8 { left in
             right.withUTF8 { right in
+                // Most comparisons are of an identifier with itself, as after a look-up in a dictionary.
                 guard left.count == right.count, let one = left.baseAddress, let other = right.baseAddress else {
                     return left.count == right.count
                 }
-                return memcmp(one, other, left.count) == 0
+                return one == other || memcmp(one, other, left.count) == 0
             }
         }
     }

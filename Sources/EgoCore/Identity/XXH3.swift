@@ -30,17 +30,20 @@ enum XXH3 {
 
     /// The hash of `input`.
     static func hash64(_ input: [UInt8]) -> UInt64 {
-        input.withUnsafeBytes { input in
-            secret.withUnsafeBytes { secret in
-                switch input.count {
-                case 0: avalanche64(read64(secret, 56) ^ read64(secret, 64))
-                case 1...3: hash1to3(input, secret)
-                case 4...8: hash4to8(input, secret)
-                case 9...16: hash9to16(input, secret)
-                case 17...128: hash17to128(input, secret)
-                case 129...240: hash129to240(input, secret)
-                default: hashLong(input, secret)
-                }
+        input.withUnsafeBytes { hash64($0) }
+    }
+
+    /// The hash of `input`.
+    static func hash64(_ input: UnsafeRawBufferPointer) -> UInt64 {
+        secret.withUnsafeBytes { secret in
+            switch input.count {
+            case 0: avalanche64(read64(secret, 56) ^ read64(secret, 64))
+            case 1...3: hash1to3(input, secret)
+            case 4...8: hash4to8(input, secret)
+            case 9...16: hash9to16(input, secret)
+            case 17...128: hash17to128(input, secret)
+            case 129...240: hash129to240(input, secret)
+            default: hashLong(input, secret)
             }
         }
     }
@@ -172,5 +175,10 @@ enum XXH3 {
 extension Array where Element == UInt8 {
     /// What a store keeps beside a payload to tell whether it was altered: XXH3-64 of its bytes, as the integer that a
     /// database takes.
+    package var payloadChecksum: Int64 { Int64(bitPattern: XXH3.hash64(self)) }
+}
+
+extension UnsafeRawBufferPointer {
+    /// The same of bytes where they lie.
     package var payloadChecksum: Int64 { Int64(bitPattern: XXH3.hash64(self)) }
 }

@@ -44,12 +44,12 @@ public struct EventMetadata: Sendable, Hashable {
 
     /// The stored form: a protobuf message with the four parts as string fields 1 to 4; empty when there are none.
     package var encoded: [UInt8] {
-        if self == .none { return [] }
-        var writer = WireWriter()
-        writer.string(commandID?.rawValue ?? "", field: 1)
-        writer.string(correlationID ?? "", field: 2)
-        writer.string(causationID ?? "", field: 3)
-        writer.string(traceContext ?? "", field: 4)
+        guard let fields = parts?.fields else { return [] }
+        var writer = WireWriter(reserving: 64)
+        writer.string(fields.commandID?.rawValue ?? "", field: 1)
+        writer.string(fields.correlationID ?? "", field: 2)
+        writer.string(fields.causationID ?? "", field: 3)
+        writer.string(fields.traceContext ?? "", field: 4)
         return writer.bytes
     }
 
@@ -57,22 +57,23 @@ public struct EventMetadata: Sendable, Hashable {
     package init(encoded: [UInt8]) throws(WireFormatError) {
         self.init()
         if encoded.isEmpty { return }
-        self = try encoded.withRawBytes { (bytes) throws(WireFormatError) in
-            var metadata = EventMetadata()
+        let fields = try encoded.withRawBytes { (bytes) throws(WireFormatError) in
+            var fields = Fields()
             var reader = WireReader(bytes)
             while let (field, value) = try reader.next() {
                 guard case .bytes(let range) = value else { continue }
                 let text = try bytes.string(range)
                 switch field {
-                case 1: metadata.commandID = CommandID(stored: text)
-                case 2: metadata.correlationID = text
-                case 3: metadata.causationID = text
-                case 4: metadata.traceContext = text
+                case 1: fields.commandID = CommandID(stored: text)
+                case 2: fields.correlationID = text
+                case 3: fields.causationID = text
+                case 4: fields.traceContext = text
                 default: break
                 }
             }
-            return metadata
+            return fields
         }
+        parts = fields == Fields() ? nil : Parts(fields)
     }
 
     // MARK: Storage

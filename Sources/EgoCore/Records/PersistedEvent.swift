@@ -10,12 +10,8 @@ public struct PersistedEvent: Sendable, Hashable {
     public var timestamp: Timestamp
     /// The slice of the journal that the entity belongs to.
     public var shard: Shard
-    /// What the payload is; `google.protobuf.Any` in everything that Ego and eGo for Go write.
-    public var manifest: String
     /// The payload: a serialized `google.protobuf.Any`, whose value is ciphertext when ``isEncrypted``.
     public var payload: [UInt8]
-    /// The key that the payload is encrypted with; empty when it is not.
-    public var encryptionKeyID: String
     /// Whether the payload's value is ciphertext.
     public var isEncrypted: Bool
     /// eGo for Go's mark of a logically deleted event.
@@ -24,10 +20,29 @@ public struct PersistedEvent: Sendable, Hashable {
     public var isErased: Bool
     /// Whether the payload is not the one that was written: the store keeps a checksum of it.
     public var isDamaged: Bool
+    /// Nil for what nearly all events have.
+    private var rarities: Rarities?
+
+    /// What the payload is; `google.protobuf.Any` in everything that Ego and eGo for Go write.
+    public var manifest: String {
+        get { rarities?.fields.manifest ?? Self.anyManifest }
+        set { change { $0.manifest = newValue } }
+    }
+    /// The key that the payload is encrypted with; empty when it is not.
+    public var encryptionKeyID: String {
+        get { rarities?.fields.encryptionKeyID ?? "" }
+        set { change { $0.encryptionKeyID = newValue } }
+    }
     /// What travels beside the event.
-    public var metadata: EventMetadata
+    public var metadata: EventMetadata {
+        get { rarities?.fields.metadata ?? .none }
+        set { change { $0.metadata = newValue } }
+    }
     /// Fields of `egopb.Event` that its version 4 does not know, in wire format; field 5 is eGo v3's inline state.
-    public var unknownFields: [UInt8]
+    public var unknownFields: [UInt8] {
+        get { rarities?.fields.unknownFields ?? [] }
+        set { change { $0.unknownFields = newValue } }
+    }
 
     /// The manifest of everything that Ego writes.
     public static let anyManifest = "google.protobuf.Any"
@@ -44,15 +59,15 @@ public struct PersistedEvent: Sendable, Hashable {
         self.offset = offset
         self.timestamp = timestamp
         self.shard = shard
-        self.manifest = manifest
         self.payload = payload
-        self.encryptionKeyID = encryptionKeyID
         self.isEncrypted = isEncrypted
         self.isDeleted = isDeleted
         self.isErased = isErased
         self.isDamaged = isDamaged
-        self.metadata = metadata
-        self.unknownFields = unknownFields
+        if manifest == Self.anyManifest, encryptionKeyID.isEmpty, metadata == .none, unknownFields.isEmpty { return }
+        rarities = Rarities(
+            Fields(
+                manifest: manifest, encryptionKeyID: encryptionKeyID, metadata: metadata, unknownFields: unknownFields))
     }
 
     /// eGo v3's inline state, the content of unknown field 5; nil when there is none.
@@ -122,5 +137,37 @@ public struct PersistedEvent: Sendable, Hashable {
         var writer = WireWriter()
         writer.data(state, field: inlineStateField)
         return writer.bytes
+    }
+
+    // MARK: Storage
+
+    /// What most events have in common. Events are copied many times: one reference is what they carry of it.
+    private struct Fields: Hashable {
+        var manifest = PersistedEvent.anyManifest
+        var encryptionKeyID = ""
+        var metadata = EventMetadata.none
+        var unknownFields: [UInt8] = []
+
+        var areUsual: Bool {
+            encryptionKeyID.isEmpty && unknownFields.isEmpty && metadata == .none
+                && manifest == PersistedEvent.anyManifest
+        }
+    }
+
+    /// Never changed once it is shared.
+    private final class Rarities: Sendable, Hashable {
+        let fields: Fields
+
+        init(_ fields: Fields) { self.fields = fields }
+
+        static func == (one: Rarities, other: Rarities) -> Bool { one === other || one.fields == other.fields }
+        func hash(into hasher: inout Hasher) { hasher.combine(fields) }
+    }
+
+    /// Fields that are as usual are not kept, so that equal events are equal.
+    private mutating func change(_ body: (inout Fields) -> Void) {
+        var fields = rarities?.fields ?? Fields()
+        body(&fields)
+        rarities = fields.areUsual ? nil : Rarities(fields)
     }
 }
