@@ -4,8 +4,8 @@ import EgoCore
 /// Takes events out of a statement while it runs, as an SQL function in its condition.
 ///
 /// A row that leaves a statement costs a call for each of its columns, each of which looks for the column, its connection
-/// and an error; a function is handed all values at once, and the statement goes on by itself. Measured, reading events
-/// takes a third less. `ego_take(...)` is true for the event that fills the page; that is the only row to leave.
+/// and an error; a function is handed all values at once, and the statement goes on by itself.
+/// `ego_take(...)` is true for the event that fills the page; that is the only row to leave.
 ///
 /// Belongs to its connection.
 final class EventSink {

@@ -42,7 +42,7 @@ final class SQLiteWorker: Sendable {
     /// Runs `body` on the caller's thread, unless somebody is using the connection: for a commit of few rows.
     ///
     /// It blocks a thread of the cooperative pool for one write to the disk, which the style guide has done elsewhere: to
-    /// hand a lone caller's commit to another thread and its result back takes a tenth of the time of the commit.
+    /// hand a lone caller's commit to another thread and its result back wakes a thread each way.
     /// No deadlock comes of it, even where the pool has one thread. Who holds the lock waits for nothing but the
     /// operating system: it does not await, and `body` gives up where it would wait for another process. A caller who
     /// finds the lock taken does not wait for it here. So of all the threads of the pool at most one is in this
