@@ -135,11 +135,11 @@ struct ProgramTests {
     @Test("demo is the same for a seed, goes on where it was killed, and then has nothing to do")
     func demo() throws {
         let folder = try Workplace()
-        let fill = "$EGO demo --entities 300 --events 30000 --seed 3 -o json"
+        let fill = "$EGO demo --entities 300 --events 45000 --seed 3 -o json"
         try expect(
             """
             \(fill) --store sqlite:a.db > /dev/null
-            for delay in 0.1 0.3 0.5; do
+            for delay in 0.1 0.2 0.3; do
               \(fill) --store sqlite:b.db > /dev/null & sleep $delay; kill -9 $!; wait $! 2>/dev/null
             done
             \(fill) --store sqlite:b.db > last
@@ -150,7 +150,7 @@ struct ProgramTests {
         let again = try shell("\(fill) --store sqlite:a.db", in: folder.url)
         #expect(again.code == 0 && json(again.output)?["changed"] as? Bool == false)
         #expect(
-            try String(contentsOfFile: folder.path("a.events"), encoding: .utf8).split(separator: "\n").count == 30_001)
+            try String(contentsOfFile: folder.path("a.events"), encoding: .utf8).split(separator: "\n").count == 45_001)
     }
 
     @Test("what stops in the middle says what it has changed, and how to go on")
