@@ -27,6 +27,8 @@ public struct EntityReference<Command: MessageUnion, State: Message, Event: Send
         let sent = handle.sendNow(options) { (state, time) throws in try decide(command, state, time, &events) }
         switch sent {
         case .committed(let current):
+            // Who sends and sends would keep its thread for itself: nothing in here waits.
+            if current.version.rawValue % 128 == 0 { await Task.yield() }
             return Reply(
                 persistenceID: handle.id, state: EntityState<State>.known(current.state),
                 sequenceNumber: current.version, events: events, isRepeated: false)

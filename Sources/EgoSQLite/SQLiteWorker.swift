@@ -62,6 +62,8 @@ final class SQLiteWorker: Sendable {
         }
         guard let (value, isCheckpointDue) = try result?.get() else { return nil }
         if isCheckpointDue { queue.async { [self] in checkpoint() } }
+        // A caller that goes on and on would keep the thread for itself, where there may be no other one.
+        if value != nil { await Task.yield() }
         return value
     }
 

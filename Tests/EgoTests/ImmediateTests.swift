@@ -116,6 +116,28 @@ struct ImmediateTests {
         #expect(try await numbers("a") == [1, 2])
     }
 
+    @Test("who sends without end gives others their turn", .timeLimit(.minutes(2)))
+    func turns() async throws {
+        let engine = engine()
+        let accounts = try (0..<16).map { try engine.account("a-\($0)") }
+        for account in accounts { try await account.send(create(account.id.rawValue)) }
+        // More than the pool has threads: none of them ends before all others have had a turn.
+        let turns = Turns()
+        await withTaskGroup(of: Void.self) { group in
+            for account in accounts {
+                group.addTask {
+                    var isFirst = true
+                    while !Task.isCancelled, turns.count.withLock(\.self) < accounts.count {
+                        _ = try? await account.send(credit(1))
+                        if isFirst { turns.count.withLock { $0 += 1 } }
+                        isFirst = false
+                    }
+                }
+            }
+        }
+        #expect(turns.count.withLock(\.self) == accounts.count)
+    }
+
     @Test("after a shutdown nothing is written that was not acknowledged, nor afterwards")
     func shutdown() async throws {
         for _ in 0..<20 {
@@ -133,8 +155,6 @@ struct ImmediateTests {
                                 return
                             }
                             tally.acknowledged.withLock { $0 += 1 }
-                            // A send that waits for nothing gives nobody else the thread.
-                            await Task.yield()
                         }
                     }
                 }
@@ -151,4 +171,8 @@ struct ImmediateTests {
 
 private final class Tally: Sendable {
     let acknowledged = Mutex(2)
+}
+
+private final class Turns: Sendable {
+    let count = Mutex(0)
 }
