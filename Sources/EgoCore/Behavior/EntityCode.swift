@@ -84,9 +84,6 @@ public final class EntityCode<Command: MessageUnion, State: Message, Event: Send
     package func events(_ events: (any AnyEntityEvents)?) -> [Event] {
         events.map { unsafeDowncast($0 as AnyObject, to: EntityEvents<Event>.self).all } ?? []
     }
-
-    /// Events of this kind for the way through what does not know their type.
-    package func wrapped(_ events: [Event]) -> any AnyEntityEvents { EntityEvents(events) }
 }
 
 /// ``EntityCode`` of whatever types.
