@@ -22,40 +22,57 @@ public struct StreamReader: Sendable {
     public func fold<Behavior: EventFolding>(
         _ behavior: Behavior, of id: PersistenceID, through last: SequenceNumber, kind: String? = nil
     ) async throws(EgoError) -> StreamFold<Behavior> {
-        var info = try await stream(of: id)
-        try EgoError.check(kind, of: id, recorded: info?.kind)
+        var history = try await self.history(of: id, through: last)
+        try EgoError.check(kind, of: id, recorded: history?.stream.kind)
         while true {
+            guard let found = history else { return StreamFold(behavior, of: id, reader: reader) }
             do {
-                return try await fold(behavior, of: id, through: last, info: info)
+                return try await fold(behavior, of: id, found, through: last)
             } catch {
-                // Retention may have moved the floor while the records were being read. Only then is another try right.
-                let floor = info?.floor
-                info = try await stream(of: id)
-                if info?.floor == floor { throw error }
+                // Retention may have moved the floor while later pages were being read. Only then is another try right.
+                history = try await self.history(of: id, through: last)
+                if history?.stream.floor == found.stream.floor { throw error }
             }
         }
     }
 
-    private func fold<Behavior: EventFolding>(
-        _ behavior: Behavior, of id: PersistenceID, through last: SequenceNumber, info: StreamInfo?
+    /// The fold of an entity whose history was read up to `last`, or up to its last event.
+    ///
+    /// - Parameter didApply: called with each page of records once it is applied.
+    /// - Throws: ``EgoError/Code/storage`` or ``EgoError/Code/undecodable``; the cause of the latter is a `FoldError`.
+    public func fold<Behavior: EventFolding>(
+        _ behavior: Behavior, of id: PersistenceID, _ history: EntityHistory, through last: SequenceNumber,
+        didApply: ([PersistedEvent]) -> Void = { _ in }
     ) async throws(EgoError) -> StreamFold<Behavior> {
-        guard let info else { return StreamFold(behavior, of: id, reader: reader) }
-        // A snapshot ahead of the last event, as a partial restore leaves it, is none.
-        var fold = try await start(behavior, of: id, through: min(last, info.last))
-        do { try fold.checkFloor(min(info.floor, last)) } catch { throw EgoError(error, id) }
+        let last = min(last, history.stream.last)
+        var fold = StreamFold(behavior, of: id, reader: reader)
+        var page: [PersistedEvent]? = history.events
+        if let snapshot = history.snapshot {
+            if let start = try? StreamFold(behavior, from: snapshot, reader: reader) {
+                fold = start
+            } else {
+                fold = try await start(behavior, of: id, before: snapshot)
+                page = nil
+            }
+        }
+        do { try fold.checkFloor(min(history.stream.floor, last)) } catch { throw EgoError(error, id) }
         try await forEachPage(
-            of: id, from: fold.sequenceNumber.next, through: min(last, info.last)
+            of: id, from: fold.sequenceNumber.next, through: last, beginning: page
         ) { (events) throws(FoldError) in
             try fold.apply(events)
+            didApply(events)
         }
         return fold
     }
 
-    private func stream(of id: PersistenceID) async throws(EgoError) -> StreamInfo? {
-        let info: StreamInfo?
-        do { info = try await store.stream(of: id) } catch { throw EgoError(error, id) }
-        if info?.isErased == true { throw .erased(id) }
-        return info
+    /// What the store has of an entity; nil when it never had one.
+    ///
+    /// - Throws: ``EgoError/Code/erased`` and ``EgoError/Code/storage``.
+    private func history(of id: PersistenceID, through last: SequenceNumber) async throws(EgoError) -> EntityHistory? {
+        let history: EntityHistory?
+        do { history = try await store.history(of: id, through: last, limit: page) } catch { throw EgoError(error, id) }
+        if history?.stream.isErased == true { throw .erased(id) }
+        return history
     }
 
     /// Hands each record from `first` to `last`, both included, to `body`.
@@ -72,17 +89,23 @@ public struct StreamReader: Sendable {
 
     /// Hands the records from `first` to `last`, both included, to `body`, a page each time.
     ///
+    /// - Parameter read: the first page, where it was read before.
     /// - Throws: as ``forEach(of:from:through:_:)``. The records of a page before a missing one are handed over.
     public func forEachPage(
         of id: PersistenceID, from first: SequenceNumber, through last: SequenceNumber,
-        _ body: ([PersistedEvent]) throws(FoldError) -> Void
+        beginning read: [PersistedEvent]? = nil, _ body: ([PersistedEvent]) throws(FoldError) -> Void
     ) async throws(EgoError) {
         var next = first
+        var read = read
         while next <= last {
             let events: [PersistedEvent]
             do throws(StoreError) {
                 if Task.isCancelled { throw StoreError(.cancelled, "cancelled") }
-                events = try await store.events(of: id, from: next, through: last, limit: page)
+                if let known = read.take() {
+                    events = known
+                } else {
+                    events = try await store.events(of: id, from: next, through: last, limit: page)
+                }
             } catch {
                 throw EgoError(error, id)
             }
@@ -111,16 +134,18 @@ public struct StreamReader: Sendable {
     public func start<Behavior: EventFolding>(
         _ behavior: Behavior, of id: PersistenceID, through last: SequenceNumber
     ) async throws(EgoError) -> StreamFold<Behavior> {
-        var limit = last
-        while true {
-            let snapshot: StoredSnapshot?
-            do { snapshot = try await store.latestSnapshot(of: id, through: limit) } catch {
-                throw EgoError(error, id)
-            }
-            guard let snapshot else { return StreamFold(behavior, of: id, reader: reader) }
-            if let fold = try? StreamFold(behavior, from: snapshot, reader: reader) { return fold }
-            guard snapshot.sequenceNumber > .zero else { return StreamFold(behavior, of: id, reader: reader) }
-            limit = SequenceNumber(snapshot.sequenceNumber.rawValue - 1)
-        }
+        let snapshot: StoredSnapshot?
+        do { snapshot = try await store.latestSnapshot(of: id, through: last) } catch { throw EgoError(error, id) }
+        guard let snapshot else { return StreamFold(behavior, of: id, reader: reader) }
+        if let fold = try? StreamFold(behavior, from: snapshot, reader: reader) { return fold }
+        return try await start(behavior, of: id, before: snapshot)
+    }
+
+    private func start<Behavior: EventFolding>(
+        _ behavior: Behavior, of id: PersistenceID, before snapshot: StoredSnapshot
+    ) async throws(EgoError) -> StreamFold<Behavior> {
+        let number = snapshot.sequenceNumber.rawValue
+        if number == 0 { return StreamFold(behavior, of: id, reader: reader) }
+        return try await start(behavior, of: id, through: SequenceNumber(number - 1))
     }
 }

@@ -38,7 +38,13 @@ public struct Replay: Sendable {
         _ id: PersistenceID, to end: End = .head, kind requested: String? = nil, steps: StepConsumer? = nil,
         progress: @Sendable (Int) -> Void = { _ in }
     ) async throws -> ReplayedEntity {
-        let record = try await resolver.existing(id)
+        let history = steps == nil ? try await history(of: id, end) : nil
+        let record: EntityRecord
+        if let stream = history?.stream, stream.last > .zero {
+            record = EntityRecord(persistenceID: id, stream: stream)
+        } else {
+            record = try await resolver.existing(id)
+        }
         if record.stream.isErased { throw OperationError(.refused, "the entity was erased", persistenceID: id) }
         if record.isDurableState, let state = record.state {
             return try durableState(state, kind: record.stream.kind, end: end)
@@ -48,7 +54,20 @@ public struct Replay: Sendable {
             throw OperationError(
                 .data, "it has events, but kind \(kind.name) keeps a durable state", persistenceID: id)
         }
-        return try await fold(behavior, record, to: end, steps: steps, progress: progress)
+        let last = try await lastNumber(of: record, end)
+        if let steps {
+            return try await trace(behavior, record, through: last, steps, progress: progress)
+        }
+        return try await fold(behavior, record, history, through: last, progress: progress)
+    }
+
+    /// What there is up to the end, in one read; nil where the end is found by looking at events.
+    private func history(of id: PersistenceID, _ end: End) async throws -> EntityHistory? {
+        switch end {
+        case .head: try await store.history(of: id, through: .max, limit: page)
+        case .sequenceNumber(let number): try await store.history(of: id, through: number, limit: page)
+        case .time: nil
+        }
     }
 
     /// Folds an entity anew and compares with every snapshot of it.
@@ -91,51 +110,66 @@ public struct Replay: Sendable {
     }
 
     private func fold<Behavior: EventFolding>(
-        _ behavior: Behavior, _ record: EntityRecord, to end: End, steps: StepConsumer?,
+        _ behavior: Behavior, _ record: EntityRecord, _ history: EntityHistory?, through last: SequenceNumber,
         progress: @Sendable (Int) -> Void
     ) async throws -> ReplayedEntity {
         let id = record.persistenceID
-        let last = try await lastNumber(of: record, end)
+        var history = history
+        if history == nil { history = try await store.history(of: id, through: last, limit: page) }
         let streams = StreamReader(store: store, reader: domain.reader, page: page)
-        var fold: StreamFold<Behavior>
         var count = 0
-        if let steps {
-            fold = try await start(behavior, record, before: steps.first)
-        } else {
-            fold = try await streams.start(behavior, of: id, through: last)
+        var key: String?
+        let fold: StreamFold<Behavior>
+        do {
+            fold = try await streams.fold(
+                behavior, of: id, history ?? EntityHistory(stream: record.stream), through: last
+            ) { events in
+                if let last = events.last(where: \.isEncrypted) { key = last.encryptionKeyID }
+                count += events.count
+                progress(count)
+            }
+        } catch {
+            guard case FoldError.trimmed? = error.cause as? FoldError, let cause = error.cause else { throw error }
+            throw OperationError(.data, "\(cause)", persistenceID: id)
         }
-        let snapshot = fold.sequenceNumber == .zero ? nil : fold.sequenceNumber
+        let snapshot = SequenceNumber(fold.sequenceNumber.rawValue - UInt64(count))
+        if snapshot > .zero, key == nil { key = try await firstKey(of: id) }
+        return ReplayedEntity(
+            fold, record, through: last, snapshot: snapshot == .zero ? nil : snapshot, encryptionKeyID: key,
+            kind: behavior.kind)
+    }
+
+    /// Folds an entity and shows the steps from one on.
+    private func trace<Behavior: EventFolding>(
+        _ behavior: Behavior, _ record: EntityRecord, through last: SequenceNumber, _ steps: StepConsumer,
+        progress: @Sendable (Int) -> Void
+    ) async throws -> ReplayedEntity {
+        let id = record.persistenceID
+        let streams = StreamReader(store: store, reader: domain.reader, page: page)
+        var fold = try await start(behavior, record, before: steps.first)
         // Where it begins with the first event, the records that come by say it.
-        var key = snapshot == nil ? nil : try await firstKey(of: id)
+        var key = fold.sequenceNumber == .zero ? nil : try await firstKey(of: id)
         do { try fold.checkFloor(min(record.stream.floor, last)) } catch {
             throw OperationError(.data, "\(error)", persistenceID: id)
         }
+        var count = 0
         try await streams.forEachPage(
             of: id, from: fold.sequenceNumber.next, through: last
         ) { (events) throws(FoldError) in
-            if let steps {
-                for event in events {
-                    let applied = try fold.apply(event)
-                    if event.isEncrypted { key = event.encryptionKeyID }
-                    if event.sequenceNumber < steps.first { continue }
-                    steps.take(
-                        ReplayStep(
-                            sequenceNumber: event.sequenceNumber, timestamp: event.timestamp, event: applied.message,
-                            state: fold.state, encryptionKeyID: key))
-                }
-            } else {
-                try fold.apply(events)
-                if let last = events.last(where: \.isEncrypted) { key = last.encryptionKeyID }
+            for event in events {
+                let applied = try fold.apply(event)
+                if event.isEncrypted { key = event.encryptionKeyID }
+                if event.sequenceNumber < steps.first { continue }
+                steps.take(
+                    ReplayStep(
+                        sequenceNumber: event.sequenceNumber, timestamp: event.timestamp, event: applied.message,
+                        state: fold.state, encryptionKeyID: key))
             }
             count += events.count
             progress(count)
         }
-        let newest = steps == nil ? snapshot : try await store.latestSnapshot(of: id, through: last)?.sequenceNumber
-        return ReplayedEntity(
-            persistenceID: id, kind: behavior.kind, sequenceNumber: fold.sequenceNumber,
-            eventCount: Int(last.rawValue - min(record.stream.floor, last).rawValue),
-            snapshotSequenceNumber: newest, timestamp: fold.timestamp, state: fold.state,
-            encryptionKeyID: key)
+        let newest = try await store.latestSnapshot(of: id, through: last)?.sequenceNumber
+        return ReplayedEntity(fold, record, through: last, snapshot: newest, encryptionKeyID: key, kind: behavior.kind)
     }
 
     /// The key of the entity's oldest record that is left; nil when that is not encrypted.
@@ -261,6 +295,20 @@ public struct ReplayedEntity: Sendable {
     public var state: any Message
     /// The key of what is encrypted in the entity's history; nil when nothing is.
     public var encryptionKeyID: String?
+}
+
+extension ReplayedEntity {
+    /// What a fold up to and including `last` gave.
+    fileprivate init<Behavior: EventFolding>(
+        _ fold: StreamFold<Behavior>, _ record: EntityRecord, through last: SequenceNumber, snapshot: SequenceNumber?,
+        encryptionKeyID: String?, kind: String
+    ) {
+        self.init(
+            persistenceID: record.persistenceID, kind: kind, sequenceNumber: fold.sequenceNumber,
+            eventCount: Int(last.rawValue - min(record.stream.floor, last).rawValue),
+            snapshotSequenceNumber: snapshot, timestamp: fold.timestamp, state: fold.state,
+            encryptionKeyID: encryptionKeyID)
+    }
 }
 
 /// One event of a replay and the state after it.

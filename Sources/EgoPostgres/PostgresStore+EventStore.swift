@@ -3,27 +3,83 @@ public import EgoCore
 extension PostgresStore {
     // MARK: Streams
 
+    /// What is known of the events of entity `$1`: nothing of value where it was never heard of.
+    private var selectStream: String {
+        """
+        SELECT greatest(x.floor, \(trimmed("i.id"))) AS floor, x.kind, t.sequence_number AS erased,
+            (SELECT v.sequence_number FROM events_store v WHERE v.persistence_id = i.id
+                ORDER BY v.sequence_number DESC LIMIT 1) AS last,
+            x.persistence_id IS NOT NULL
+                OR EXISTS (SELECT 1 FROM states_store WHERE persistence_id = i.id)
+                OR EXISTS (SELECT 1 FROM snapshots_store WHERE persistence_id = i.id) AS is_known
+        FROM (SELECT $1::text AS id) i
+        LEFT JOIN ego_entities x ON x.persistence_id = i.id LEFT JOIN ego_tombstones t ON t.persistence_id = i.id
+        """
+    }
+
     public func stream(of id: PersistenceID) async throws(StoreError) -> StreamInfo? {
-        let sql = layout.statement(
-            [],
-            """
-            SELECT greatest(x.floor, \(trimmed("i.id"))), x.kind, t.sequence_number,
-                (SELECT v.sequence_number FROM events_store v WHERE v.persistence_id = i.id
-                    ORDER BY v.sequence_number DESC LIMIT 1),
-                x.persistence_id IS NOT NULL
-                    OR EXISTS (SELECT 1 FROM states_store WHERE persistence_id = i.id)
-                    OR EXISTS (SELECT 1 FROM snapshots_store WHERE persistence_id = i.id)
-            FROM (SELECT $1::text AS id) i
-            LEFT JOIN ego_entities x ON x.persistence_id = i.id LEFT JOIN ego_tombstones t ON t.persistence_id = i.id
-            """)
+        let sql = layout.statement([], selectStream)
         return try await read("read entity") { (connection) throws(PostgresError) in
-            try connection.first(sql, [.id(id)]) { row -> StreamInfo? in
-                if row.isNull(0), row.isNull(2), row.isNull(3), !row.bool(4) { return nil }
-                return StreamInfo(
-                    last: SequenceNumber(UInt64(clamping: max(row.integer(0), row.integer(2), row.integer(3)))),
-                    floor: SequenceNumber(UInt64(clamping: row.integer(0))), kind: row.optionalText(1),
-                    isErased: !row.isNull(2))
+            try connection.first(sql, [.id(id)]) { row in
+                row.stream(floor: 0, kind: 1, erased: 2, last: 3, isKnown: 4)
             } ?? nil
+        }
+    }
+
+    public func history(
+        of id: PersistenceID, through last: SequenceNumber, limit: PageLimit
+    ) async throws(StoreError) -> EntityHistory? {
+        // What is known of the entity and its snapshot stand in the first row, in columns of an event: one statement sees
+        // one moment, and is one round trip.
+        let sql = layout.statement(
+            [
+                "entity AS MATERIALIZED (\(selectStream))",
+                """
+                snapshot AS MATERIALIZED (
+                    SELECT * FROM snapshots_store WHERE persistence_id = $1 AND sequence_number <= (
+                            SELECT least($2, coalesce(greatest(floor, last), 0)) FROM entity WHERE erased IS NULL)
+                        ORDER BY sequence_number DESC LIMIT 1)
+                """,
+            ],
+            """
+            SELECT NULL::xid8, e.floor, e.kind, e.last, s."timestamp", e.erased, s.state_manifest, s.is_encrypted,
+                e.is_known, s.encryption_key_id, NULL::bytea, NULL::bytea, NULL::bytea, s.state_payload,
+                CASE WHEN s.checksum_at = s."timestamp" THEN s.checksum END, s.sequence_number
+            FROM entity e LEFT JOIN snapshot s ON true
+            UNION ALL
+            (SELECT \(layout.eventColumns), NULL::bigint FROM events_store v
+                WHERE v.persistence_id = $1 AND v.sequence_number > coalesce((SELECT sequence_number FROM snapshot), 0)
+                    AND v.sequence_number <= $2
+                ORDER BY v.sequence_number LIMIT $3)
+            """)
+        let event = eventOfStream
+        let clock = clock
+        return try await read("read entity") { (connection) throws(PostgresError) in
+            var history: EntityHistory?
+            var isFirst = true
+            var bytes = 0
+            try connection.query(
+                sql, [.id(id), .sequence(last), .integer(Int64(limit.rows))]
+            ) { (row) throws(PostgresError) in
+                if isFirst {
+                    isFirst = false
+                    history = row.stream(floor: 1, kind: 2, erased: 5, last: 3, isKnown: 8).map {
+                        EntityHistory(stream: $0)
+                    }
+                    if !row.isNull(15) {
+                        history?.snapshot = row.snapshot(
+                            of: id, number: 15, timestamp: 4, manifest: 6, isEncrypted: 7, key: 9, payload: 13,
+                            checksum: 14, clock)
+                    }
+                    return true
+                }
+                if history?.stream.isErased != false { return true }
+                let event = event(row, id)
+                bytes += event.payload.count
+                history?.events.append(event)
+                return bytes < limit.bytes
+            }
+            return history
         }
     }
 
@@ -37,23 +93,32 @@ extension PostgresStore {
             WHERE v.persistence_id = $1 AND v.sequence_number BETWEEN $2 AND $3
             ORDER BY v.sequence_number LIMIT $4
             """)
-        let (clock, isAdopted) = (clock, layout.isAdopted)
+        let event = eventOfStream
         return try await read("read events") { (connection) throws(PostgresError) in
             var events: [PersistedEvent] = []
             var bytes = 0
             try connection.query(
                 sql, [.id(id), .sequence(first), .sequence(last), .integer(Int64(limit.rows))]
             ) { (row) throws(PostgresError) in
-                var event = row.event(of: id, clock)
-                if !isAdopted {
-                    event.offset = Offset(
-                        transactionID: UInt64(clamping: row.integer(4)), position: Position(row.integer(3)))
-                }
+                let event = event(row, id)
                 bytes += event.payload.count
                 events.append(event)
                 return bytes < limit.bytes
             }
             return events
+        }
+    }
+
+    /// Reads an event that was found with its entity.
+    private var eventOfStream: @Sendable (PostgresRow, PersistenceID) -> PersistedEvent {
+        let (clock, isAdopted) = (clock, layout.isAdopted)
+        return { row, id in
+            var event = row.event(of: id, clock)
+            if !isAdopted {
+                event.offset = Offset(
+                    transactionID: UInt64(clamping: row.integer(4)), position: Position(row.integer(3)))
+            }
+            return event
         }
     }
 
@@ -261,6 +326,28 @@ extension PostgresConnection {
 }
 
 extension PostgresRow {
+    /// What is known of an entity's events, from the given columns; nil when it was never heard of.
+    fileprivate func stream(floor: Int32, kind: Int32, erased: Int32, last: Int32, isKnown: Int32) -> StreamInfo? {
+        if isNull(floor), isNull(erased), isNull(last), !bool(isKnown) { return nil }
+        return StreamInfo(
+            last: SequenceNumber(UInt64(clamping: max(integer(floor), integer(erased), integer(last)))),
+            floor: SequenceNumber(UInt64(clamping: integer(floor))), kind: optionalText(kind),
+            isErased: !isNull(erased))
+    }
+
+    /// A snapshot, from the given columns.
+    func snapshot(
+        of id: PersistenceID, number: Int32, timestamp: Int32, manifest: Int32, isEncrypted: Int32, key: Int32,
+        payload: Int32, checksum: Int32, _ clock: StoredClock
+    ) -> StoredSnapshot {
+        let bytes = bytes(payload)
+        return StoredSnapshot(
+            persistenceID: id, sequenceNumber: SequenceNumber(UInt64(clamping: integer(number))),
+            timestamp: clock.moment(integer(timestamp)), manifest: text(manifest), payload: bytes,
+            encryptionKeyID: text(key), isEncrypted: bool(isEncrypted),
+            isDamaged: !isNull(checksum) && integer(checksum) != bytes.payloadChecksum)
+    }
+
     /// Reads the columns of ``PostgresLayout/eventColumns``.
     func event(of id: PersistenceID, _ clock: StoredClock) -> PersistedEvent {
         // What this program wrote decodes; metadata that somebody damaged is shown as none rather than hiding the event.

@@ -78,11 +78,7 @@ extension PostgresStore {
     }
 
     private static func snapshot(_ row: PostgresRow, of id: PersistenceID, _ clock: StoredClock) -> StoredSnapshot {
-        let payload = row.bytes(5)
-        return StoredSnapshot(
-            persistenceID: id, sequenceNumber: SequenceNumber(UInt64(clamping: row.integer(0))),
-            timestamp: clock.moment(row.integer(1)), manifest: row.text(2), payload: payload,
-            encryptionKeyID: row.text(4), isEncrypted: row.bool(3),
-            isDamaged: !row.isNull(6) && row.integer(6) != payload.payloadChecksum)
+        row.snapshot(
+            of: id, number: 0, timestamp: 1, manifest: 2, isEncrypted: 3, key: 4, payload: 5, checksum: 6, clock)
     }
 }

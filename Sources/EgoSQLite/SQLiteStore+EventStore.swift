@@ -68,52 +68,39 @@ extension SQLiteStore {
         return .appended(last: after, offset: Offset(position: Position(position)))
     }
 
-    private static let selectStream = OwnSQL(
-        """
-        SELECT e.id, e.floor, (SELECT max(sequence_number) FROM ego_events WHERE entity = e.id), e.kind,
-            (SELECT sequence_number FROM ego_tombstones WHERE entity = e.id)
-        FROM ego_entities e WHERE e.persistence_id = ?1
-        """)
-
     public func stream(of id: PersistenceID) async throws(StoreError) -> StreamInfo? {
         try await read { (connection) throws(StoreError) in
             try connection.run("read entity") { () throws(SQLiteError) in
-                let row = try connection.statement(Self.selectStream)
-                defer { row.reset() }
-                try row.bind(id.rawValue, at: 1)
-                guard try row.step() else { return nil }
-                connection.ids.setLast(id, entity: row.integer(0))
-                let floor = row.integer(1)
-                return StreamInfo(
-                    last: SequenceNumber(UInt64(max(floor, row.integer(2), row.integer(4)))),
-                    floor: SequenceNumber(UInt64(floor)),
-                    kind: row.isNull(3) ? nil : try connection.name(row.integer(3)), isErased: !row.isNull(4))
+                try connection.stream(of: id) { (_, stream) in stream }
             }
         }
     }
 
-    private static let selectEvents = OwnSQL(
-        """
-        SELECT 1 FROM ego_events v WHERE v.entity = ?1 AND v.sequence_number BETWEEN ?2 AND ?3
-            AND \(EventSink.condition()) ORDER BY v.sequence_number
-        """)
+    public func history(
+        of id: PersistenceID, through last: SequenceNumber, limit: PageLimit
+    ) async throws(StoreError) -> EntityHistory? {
+        try await read { (connection) throws(StoreError) in
+            try connection.run("read entity") { () throws(SQLiteError) in
+                try connection.stream(of: id) { (entity, stream) throws(SQLiteError) in
+                    var history = EntityHistory(stream: stream)
+                    if stream.isErased { return history }
+                    let last = min(last, stream.last)
+                    history.snapshot = try connection.latestSnapshot(of: id, entity, through: last)
+                    let first = history.snapshot?.sequenceNumber.next ?? 1
+                    history.events = try connection.events(of: id, entity, from: first, through: last, limit)
+                    return history
+                }
+            }
+        }
+    }
 
     public func events(
         of id: PersistenceID, from first: SequenceNumber, through last: SequenceNumber, limit: PageLimit
     ) async throws(StoreError) -> [PersistedEvent] {
         try await read { (connection) throws(StoreError) in
             try connection.run("read events") { () throws(SQLiteError) in
-                guard first <= last, let entity = try connection.entityID(id) else { return [] }
-                let sink = try connection.sink()
-                let statement = try connection.statement(Self.selectEvents)
-                defer { statement.rewind() }
-                try statement.bind(entity, at: 1)
-                try statement.bind(Int64(clamping: first.rawValue), at: 2)
-                try statement.bind(Int64(clamping: last.rawValue), at: 3)
-                // Who asks for all knows no better than we how many there are.
-                let span = Int(clamping: last.rawValue - first.rawValue)
-                let count = span < limit.rows ? span + 1 : min(limit.rows, 1_000)
-                return try sink.page(statement, .stream(id), limit: limit, expecting: count).events
+                guard let entity = try connection.entityID(id) else { return [] }
+                return try connection.events(of: id, entity, from: first, through: last, limit)
             }
         }
     }
@@ -218,5 +205,56 @@ extension SQLiteStore {
                 return try connection.command(commandID, ofEntity: entity.id)
             }
         }
+    }
+}
+
+extension SQLiteConnection {
+    private static let selectStream = OwnSQL(
+        """
+        SELECT e.id, e.floor, (SELECT max(sequence_number) FROM ego_events WHERE entity = e.id), e.kind,
+            (SELECT sequence_number FROM ego_tombstones WHERE entity = e.id)
+        FROM ego_entities e WHERE e.persistence_id = ?1
+        """)
+
+    /// What is known of an entity's events, for `body`, with its number: what that reads is of the same moment.
+    fileprivate func stream<Value>(
+        of id: PersistenceID, _ body: (Int64, StreamInfo) throws(SQLiteError) -> Value
+    ) throws(SQLiteError) -> Value? {
+        let row = try statement(Self.selectStream)
+        // Until this statement is over, all others of the connection see what it sees.
+        defer { row.reset() }
+        try row.bind(id.rawValue, at: 1)
+        guard try row.step() else { return nil }
+        let entity = row.integer(0)
+        ids.setLast(id, entity: entity)
+        let floor = row.integer(1)
+        let stream = StreamInfo(
+            last: SequenceNumber(UInt64(max(floor, row.integer(2), row.integer(4)))),
+            floor: SequenceNumber(UInt64(floor)), kind: row.isNull(3) ? nil : try name(row.integer(3)),
+            isErased: !row.isNull(4))
+        return try body(entity, stream)
+    }
+
+    private static let selectEvents = OwnSQL(
+        """
+        SELECT 1 FROM ego_events v WHERE v.entity = ?1 AND v.sequence_number BETWEEN ?2 AND ?3
+            AND \(EventSink.condition()) ORDER BY v.sequence_number
+        """)
+
+    fileprivate func events(
+        of id: PersistenceID, _ entity: Int64, from first: SequenceNumber, through last: SequenceNumber,
+        _ limit: PageLimit
+    ) throws(SQLiteError) -> [PersistedEvent] {
+        guard first <= last else { return [] }
+        let sink = try sink()
+        let statement = try statement(Self.selectEvents)
+        defer { statement.rewind() }
+        try statement.bind(entity, at: 1)
+        try statement.bind(Int64(clamping: first.rawValue), at: 2)
+        try statement.bind(Int64(clamping: last.rawValue), at: 3)
+        // Who asks for all knows no better than we how many there are.
+        let span = Int(clamping: last.rawValue - first.rawValue)
+        let count = span < limit.rows ? span + 1 : min(limit.rows, 1_000)
+        return try sink.page(statement, .stream(id), limit: limit, expecting: count).events
     }
 }

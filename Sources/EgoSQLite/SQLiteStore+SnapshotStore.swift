@@ -1,11 +1,6 @@
 public import EgoCore
 
 extension SQLiteStore {
-    private static let selectLatest = OwnSQL(
-        """
-        SELECT s.sequence_number, s.timestamp, s.manifest, s.flags, s.encryption_key, s.payload, s.checksum
-        FROM ego_snapshots s WHERE s.entity = ?1 AND s.sequence_number <= ?2 ORDER BY s.sequence_number DESC LIMIT 1
-        """)
     private static let selectSnapshots = """
         SELECT s.sequence_number, s.timestamp, s.manifest, s.flags, s.encryption_key, s.payload, s.checksum
         FROM ego_snapshots s
@@ -28,11 +23,7 @@ extension SQLiteStore {
         try await read { (connection) throws(StoreError) in
             try connection.run("read snapshot") { () throws(SQLiteError) in
                 guard let entity = try connection.entityID(id) else { return nil }
-                let row = try connection.statement(Self.selectLatest)
-                defer { row.rewind() }
-                try row.bind(entity, at: 1)
-                try row.bind(Int64(clamping: last.rawValue), at: 2)
-                return try row.step() ? try connection.snapshot(row, of: id) : nil
+                return try connection.latestSnapshot(of: id, entity, through: last)
             }
         }
     }
@@ -59,6 +50,22 @@ extension SQLiteStore {
 }
 
 extension SQLiteConnection {
+    private static let selectLatest = OwnSQL(
+        """
+        SELECT s.sequence_number, s.timestamp, s.manifest, s.flags, s.encryption_key, s.payload, s.checksum
+        FROM ego_snapshots s WHERE s.entity = ?1 AND s.sequence_number <= ?2 ORDER BY s.sequence_number DESC LIMIT 1
+        """)
+
+    func latestSnapshot(
+        of id: PersistenceID, _ entity: Int64, through last: SequenceNumber
+    ) throws(SQLiteError) -> StoredSnapshot? {
+        let row = try statement(Self.selectLatest)
+        defer { row.rewind() }
+        try row.bind(entity, at: 1)
+        try row.bind(Int64(clamping: last.rawValue), at: 2)
+        return try row.step() ? try snapshot(row, of: id) : nil
+    }
+
     private static let upsertSnapshot = """
         INSERT INTO ego_snapshots (entity, sequence_number, timestamp, manifest, flags, encryption_key, payload,
             checksum)

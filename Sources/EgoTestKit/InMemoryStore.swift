@@ -100,12 +100,21 @@ extension InMemoryStore: EventStore {
     }
 
     public func stream(of id: PersistenceID) async throws(StoreError) -> StreamInfo? {
+        try locked { state in state.entities[id]?.stream }
+    }
+
+    public func history(
+        of id: PersistenceID, through last: SequenceNumber, limit: PageLimit
+    ) async throws(StoreError) -> EntityHistory? {
         try locked { state in
-            state.entities[id].map { entity in
-                StreamInfo(
-                    last: max(entity.last, entity.tombstone?.sequenceNumber ?? .zero), floor: entity.floor,
-                    kind: entity.kind, isErased: entity.tombstone != nil)
-            }
+            guard let entity = state.entities[id] else { return nil }
+            var history = EntityHistory(stream: entity.stream)
+            if history.stream.isErased { return history }
+            let last = min(last, history.stream.last)
+            history.snapshot = entity.latestSnapshot(through: last)
+            let first = history.snapshot?.sequenceNumber.next ?? 1
+            history.events = state.journal.page(of: entity, from: first, through: last, limit)
+            return history
         }
     }
 
@@ -114,17 +123,7 @@ extension InMemoryStore: EventStore {
     ) async throws(StoreError) -> [PersistedEvent] {
         try locked { state in
             guard let entity = state.entities[id] else { return [] }
-            var found: [PersistedEvent] = []
-            var bytes = 0
-            let start = first > entity.floor ? Int(first.rawValue - entity.floor.rawValue) - 1 : 0
-            for index in entity.journal.dropFirst(start) {
-                guard let event = state.journal[index] else { continue }
-                if event.sequenceNumber > last { break }
-                found.append(event)
-                bytes += event.payload.count
-                if bytes >= limit.bytes || found.count == limit.rows { break }
-            }
-            return found
+            return state.journal.page(of: entity, from: first, through: last, limit)
         }
     }
 
@@ -215,7 +214,7 @@ extension InMemoryStore: SnapshotStore {
     public func latestSnapshot(
         of id: PersistenceID, through last: SequenceNumber
     ) async throws(StoreError) -> StoredSnapshot? {
-        try locked { state in state.entities[id]?.snapshots.last { $0.sequenceNumber <= last } }
+        try locked { state in state.entities[id]?.latestSnapshot(through: last) }
     }
 
     public func snapshots(

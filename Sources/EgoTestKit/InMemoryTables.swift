@@ -15,6 +15,16 @@ extension InMemoryStore {
         var state: StoredState?
 
         init(kind: String?, shard: Shard) { (self.kind, self.shard) = (kind, shard) }
+
+        var stream: StreamInfo {
+            StreamInfo(
+                last: max(last, tombstone?.sequenceNumber ?? .zero), floor: floor, kind: kind,
+                isErased: tombstone != nil)
+        }
+
+        func latestSnapshot(through last: SequenceNumber) -> StoredSnapshot? {
+            snapshots.last { $0.sequenceNumber <= last }
+        }
     }
 
     /// The entities by their IDs: found by one look, and changed where they are.
@@ -132,6 +142,23 @@ extension InMemoryStore {
                     unknownFields: row.rare?.unknownFields ?? [])
             }
             set { parts[index / Self.partSize][index % Self.partSize] = newValue.map(Self.row) }
+        }
+
+        /// The events of an entity from `first` to `last`, at most a page.
+        func page(
+            of entity: Entity, from first: SequenceNumber, through last: SequenceNumber, _ limit: PageLimit
+        ) -> [PersistedEvent] {
+            var found: [PersistedEvent] = []
+            var bytes = 0
+            let start = first > entity.floor ? Int(first.rawValue - entity.floor.rawValue) - 1 : 0
+            for index in entity.journal.dropFirst(start) {
+                guard let event = self[index] else { continue }
+                if event.sequenceNumber > last { break }
+                found.append(event)
+                bytes += event.payload.count
+                if bytes >= limit.bytes || found.count == limit.rows { break }
+            }
+            return found
         }
 
         private static func row(_ event: PersistedEvent) -> Row {

@@ -78,7 +78,7 @@ struct SnapshotTests {
         faulty.plan(.fails, at: .max)
         let second = Engine(store: faulty, domain: bank, log: quiet())
         #expect(try await second.account("a").state().accountBalance == 34)
-        #expect(faulty.calls.prefix(4) == [.stream, .latestSnapshot, .events, .erasures])
+        #expect(faulty.calls.prefix(2) == [.history, .erasures])
     }
 
     @Test("after it, events and older snapshots go as the policy says")

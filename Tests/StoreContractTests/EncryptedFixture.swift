@@ -54,6 +54,15 @@ struct ClearStore: ForwardingStore {
         try await body()
     }
 
+    func history(
+        of id: PersistenceID, through last: SequenceNumber, limit: PageLimit
+    ) async throws(StoreError) -> EntityHistory? {
+        guard var history = try await encrypted.history(of: id, through: last, limit: limit) else { return nil }
+        history.snapshot = history.snapshot.map(clear)
+        history.events = history.events.map(clear)
+        return history
+    }
+
     func events(
         of id: PersistenceID, from first: SequenceNumber, through last: SequenceNumber, limit: PageLimit
     ) async throws(StoreError) -> [PersistedEvent] {

@@ -228,6 +228,15 @@ public struct EncryptedStore: ForwardingStore {
 
     // MARK: Reading
 
+    public func history(
+        of id: PersistenceID, through last: SequenceNumber, limit: PageLimit
+    ) async throws(StoreError) -> EntityHistory? {
+        guard let history = try await base.history(of: id, through: last, limit: limit) else { return nil }
+        try await prepare(history.snapshot)
+        try await prepare(history.events)
+        return history
+    }
+
     public func events(
         of id: PersistenceID, from first: SequenceNumber, through last: SequenceNumber, limit: PageLimit
     ) async throws(StoreError) -> [PersistedEvent] {
@@ -248,7 +257,7 @@ public struct EncryptedStore: ForwardingStore {
         of id: PersistenceID, through last: SequenceNumber
     ) async throws(StoreError) -> StoredSnapshot? {
         let snapshot = try await base.latestSnapshot(of: id, through: last)
-        if let snapshot, snapshot.isEncrypted { try await encryptor.keys.prepare([snapshot.encryptionKeyID]) }
+        try await prepare(snapshot)
         return snapshot
     }
 
@@ -264,6 +273,10 @@ public struct EncryptedStore: ForwardingStore {
         let state = try await base.state(of: id)
         if let state, state.isEncrypted { try await encryptor.keys.prepare([state.encryptionKeyID]) }
         return state
+    }
+
+    private func prepare(_ snapshot: StoredSnapshot?) async throws(StoreError) {
+        if let snapshot, snapshot.isEncrypted { try await encryptor.keys.prepare([snapshot.encryptionKeyID]) }
     }
 
     private func prepare(_ events: [PersistedEvent]) async throws(StoreError) {

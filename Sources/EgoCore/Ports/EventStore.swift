@@ -21,6 +21,16 @@ public protocol EventStore: Sendable {
     /// What the store knows of an entity's events; nil when it never had one.
     func stream(of id: PersistenceID) async throws(StoreError) -> StreamInfo?
 
+    /// What the state of an event-sourced entity is made from, as it was at one moment: one read where three, one after
+    /// the other, would see three moments. Nil when the store never had an event of it.
+    ///
+    /// - Parameters:
+    ///   - last: what is after this number is left out.
+    ///   - limit: bounds the events.
+    func history(
+        of id: PersistenceID, through last: SequenceNumber, limit: PageLimit
+    ) async throws(StoreError) -> EntityHistory?
+
     /// The entity's events from `first` to `last`, both included, ascending, at most one page of them.
     ///
     /// Empty means that there is none in that range.
@@ -74,6 +84,24 @@ public struct StreamInfo: Sendable, Hashable {
         self.floor = floor
         self.kind = kind
         self.isErased = isErased
+    }
+}
+
+/// What the state of an event-sourced entity is made from.
+public struct EntityHistory: Sendable {
+    /// What the store knows of its events.
+    public var stream: StreamInfo
+    /// The newest snapshot that is wanted and not ahead of the entity's last event; nil for none, and of an entity that was
+    /// erased.
+    public var snapshot: StoredSnapshot?
+    /// The first page of the events after the snapshot, or of all; none of an entity that was erased.
+    public var events: [PersistedEvent]
+
+    /// A history with the given parts.
+    public init(stream: StreamInfo, snapshot: StoredSnapshot? = nil, events: [PersistedEvent] = []) {
+        self.stream = stream
+        self.snapshot = snapshot
+        self.events = events
     }
 }
 

@@ -11,7 +11,7 @@ public protocol ForwardingStore: Store {
 
 /// The calls of all ports.
 public enum StoreCall: String, Sendable, CaseIterable {
-    case append, stream, events, journal, head, awaitAppend, settle, moment, backlog, command
+    case append, stream, history, events, journal, head, awaitAppend, settle, moment, backlog, command
     case saveSnapshot, latestSnapshot, snapshots
     case saveStates, state
     case projections, projection, offsets, deadLetters, timestampOffsets
@@ -38,6 +38,14 @@ extension ForwardingStore {
 
     public func stream(of id: PersistenceID) async throws(StoreError) -> StreamInfo? {
         try await forward(.stream) { () async throws(StoreError) in try await base.stream(of: id) }
+    }
+
+    public func history(
+        of id: PersistenceID, through last: SequenceNumber, limit: PageLimit
+    ) async throws(StoreError) -> EntityHistory? {
+        try await forward(.history) { () async throws(StoreError) in
+            try await base.history(of: id, through: last, limit: limit)
+        }
     }
 
     public func events(

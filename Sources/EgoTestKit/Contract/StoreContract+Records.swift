@@ -79,7 +79,77 @@ extension StoreContract {
             try law.expectEqual(deleted, [2], "the number of deleted snapshots")
             let rest = try await store.snapshots(of: id, from: 1, limit: .standard)
             try law.expectEqual(rest.map(\.sequenceNumber), [30], "the snapshots after deleting")
-        }
+        },
+        StoreLaw(nil, "a history is the stream, its newest snapshot and the events after it") { fixture, law in
+            let store = try await fixture.makeStore()
+            let (id, nobody) = (try law.id("a"), try law.id("nobody"))
+            try law.expectEqual(
+                try await store.history(of: nobody, through: .max, limit: .standard)?.stream, nil, "nobody's history")
+            func expect(
+                _ snapshot: SequenceNumber?, _ numbers: ClosedRange<Int>?, of id: PersistenceID,
+                through last: SequenceNumber = .max, rows: Int = 5_000, _ what: String
+            ) async throws {
+                let limit = PageLimit(rows: rows)
+                let found = try await store.history(of: id, through: last, limit: limit)
+                try law.expectEqual(found?.stream, try await store.stream(of: id), "the stream of \(what)")
+                var wanted: StoredSnapshot?
+                if let snapshot { wanted = try await store.latestSnapshot(of: id, through: snapshot) }
+                try law.expectEqual(found?.snapshot, wanted, "the snapshot of \(what)")
+                let range = numbers ?? 1...1
+                let events = try await store.events(
+                    of: id, from: SequenceNumber(UInt64(range.lowerBound)),
+                    through: SequenceNumber(UInt64(range.upperBound)), limit: limit)
+                try law.expectEqual(found?.events, numbers == nil ? [] : events, "the events of \(what)")
+            }
+            func save(_ number: SequenceNumber, of id: PersistenceID) async throws {
+                try await store.save(
+                    StoredSnapshot(
+                        persistenceID: id, sequenceNumber: number, timestamp: law.start,
+                        payload: law.event(Int(number.rawValue)).payload))
+            }
+            _ = try await store.append([law.append(30, to: id)])
+            try await expect(nil, 1...30, of: id, "an entity without snapshots")
+            for number: SequenceNumber in [10, 20, 40] { try await save(number, of: id) }
+            try await expect(20, 21...30, of: id, "an entity with a snapshot ahead of its events")
+            try await expect(10, 11...19, of: id, through: 19, "the first 19")
+            try await expect(nil, 1...9, of: id, through: 9, "the first 9")
+            try await expect(20, 21...23, of: id, rows: 3, "a page of 3")
+            try await expect(20, nil, of: id, through: 20, "nothing after a snapshot")
+            _ = try await store.commit([.deleteEvents(of: id, through: 30)], under: nil)
+            try await expect(20, nil, of: id, "an entity whose events were deleted")
+            let bare = try law.id("b")
+            try await save(5, of: bare)
+            try await expect(nil, nil, of: bare, "an entity of which there is only a snapshot")
+        },
+        StoreLaw(nil, "a history is of one moment") { fixture, law in
+            let store = try await fixture.makeStore()
+            let other = try await fixture.second(store)
+            let id = try law.id("a")
+            // Each round moves the end, the snapshot and the floor, one after the other.
+            async let rounds: Void = {
+                for round in 1...30 {
+                    let last = SequenceNumber(UInt64(round) * 4)
+                    _ = try await store.append([law.append(4, to: id)])
+                    try await store.save(
+                        StoredSnapshot(
+                            persistenceID: id, sequenceNumber: last, timestamp: law.start, payload: law.event(1).payload))
+                    _ = try await store.commit(
+                        [
+                            .deleteEvents(of: id, through: last),
+                            .deleteSnapshots(of: id, through: SequenceNumber(last.rawValue - 1)),
+                        ], under: nil)
+                }
+            }()
+            for _ in 0..<100 {
+                guard let found = try await other.history(of: id, through: .max, limit: .standard) else { continue }
+                let start = found.snapshot?.sequenceNumber ?? .zero
+                let numbers = found.events.map(\.sequenceNumber.rawValue)
+                try law.expect(
+                    found.stream.floor <= start && numbers == Array(start.rawValue..<found.stream.last.rawValue).map { $0 + 1 },
+                    "with the floor at \(found.stream.floor), the snapshot is \(start), the events are \(numbers), the last \(found.stream.last)")
+            }
+            try await rounds
+        },
     ]
 
     static let stateLaws = [
