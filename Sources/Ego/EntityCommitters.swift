@@ -20,9 +20,9 @@ struct EntityCommitters: Sendable {
     func enqueue(_ write: EntityWrite, _ lineage: Lineage, _ owner: EntityCell, _ ticket: Ticket) -> Bool {
         switch write {
         case .append(let request):
-            events.enqueue(.init(request: request, lineage: lineage, owner: owner, ticket: ticket))
+            events.enqueue(request, .init(lineage: lineage, owner: owner, ticket: ticket))
         case .save(let request):
-            states.enqueue(.init(request: request, lineage: lineage, owner: owner, ticket: ticket))
+            states.enqueue(request, .init(lineage: lineage, owner: owner, ticket: ticket))
         }
     }
 

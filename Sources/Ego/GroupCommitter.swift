@@ -7,16 +7,53 @@ import Synchronization
 /// that finds the committer idle commits its own group; what collects meanwhile is committed by a task that ends when
 /// nothing is left.
 final class GroupCommitter<Request: Sendable, Outcome: Sendable>: Sendable {
-    /// A write that waits for its commit.
-    struct Entry: Sendable {
-        let request: Request
+    /// Who waits for a write.
+    struct Waiter: Sendable {
         let lineage: Lineage
         let owner: EntityCell
         let ticket: Ticket
     }
 
+    /// Writes, and who waits for each of them: apart, so that the store is handed the writes as they are.
+    private struct Group: Sendable {
+        var requests: [Request] = []
+        var waiters: [Waiter] = []
+
+        var count: Int { requests.count }
+        var isEmpty: Bool { requests.isEmpty }
+
+        mutating func append(_ request: Request, _ waiter: Waiter) {
+            requests.append(request)
+            waiters.append(waiter)
+        }
+
+        /// Takes out the first `most`, or all when there are no more.
+        mutating func take(atMost most: Int) -> Group {
+            var taken = Group()
+            if count <= most {
+                swap(&self, &taken)
+            } else {
+                taken = Group(requests: Array(requests.prefix(most)), waiters: Array(waiters.prefix(most)))
+                requests.removeFirst(most)
+                waiters.removeFirst(most)
+            }
+            return taken
+        }
+
+        /// Takes out those of lineages that go nowhere any more.
+        mutating func takeBroken() -> [Waiter] {
+            guard waiters.contains(where: \.lineage.isBroken) else { return [] }
+            var (rest, broken) = (Group(), [Waiter]())
+            for (request, waiter) in zip(requests, waiters) {
+                if waiter.lineage.isBroken { broken.append(waiter) } else { rest.append(request, waiter) }
+            }
+            self = rest
+            return broken
+        }
+    }
+
     private struct State {
-        var queue: [Entry] = []
+        var queue = Group()
         var isBusy = false
         var isWindowOver = false
         var isGathering: CheckedContinuation<Void, Never>?
@@ -46,9 +83,9 @@ final class GroupCommitter<Request: Sendable, Outcome: Sendable>: Sendable {
     /// Adds a write. Called with the entity's lock held, so that an entity's writes stay in order.
     ///
     /// - Returns: whether the caller has to call ``lead()`` once it has let go of the lock.
-    func enqueue(_ entry: Entry) -> Bool {
+    func enqueue(_ request: Request, _ waiter: Waiter) -> Bool {
         let (leads, gathered) = state.withLock { state -> (Bool, CheckedContinuation<Void, Never>?) in
-            state.queue.append(entry)
+            state.queue.append(request, waiter)
             if !state.isBusy {
                 state.isBusy = true
                 return (true, nil)
@@ -110,49 +147,51 @@ final class GroupCommitter<Request: Sendable, Outcome: Sendable>: Sendable {
         let group = takeGroup()
         if group.isEmpty { return 0 }
         do throws(StoreError) {
-            let outcomes = try await write(group.map(\.request))
-            settle(group) { index, owner in verdict(outcomes[index], owner.id) }
+            let outcomes = try await write(group.requests)
+            await settle(group.waiters) { index, owner in verdict(outcomes[index], owner.id) }
         } catch {
-            settle(group) { _, owner in .failed(EgoError(error, owner.id)) }
+            await settle(group.waiters) { _, owner in .failed(EgoError(error, owner.id)) }
         }
         return group.count
     }
 
-    private func takeGroup() -> [Entry] {
-        let taken = state.withLock { state in
-            let taken: [Entry]
-            if state.queue.count <= batching.maximumCommands {
-                taken = state.queue
-                state.queue = []
-            } else {
-                taken = Array(state.queue.prefix(batching.maximumCommands))
-                state.queue.removeFirst(batching.maximumCommands)
-            }
-            return taken
-        }
-        return taken.filter { entry in
-            if entry.lineage.isBroken { entry.ticket.resolve(.rerun) }
-            return !entry.lineage.isBroken
-        }
+    private func takeGroup() -> Group {
+        var taken = state.withLock { $0.queue.take(atMost: batching.maximumCommands) }
+        for waiter in taken.takeBroken() { waiter.ticket.resolve(.rerun) }
+        return taken
     }
 
-    private func settle(_ group: [Entry], verdict: (Int, EntityCell) -> Ticket.Verdict) {
-        var verdicts: [Ticket.Verdict] = []
-        verdicts.reserveCapacity(group.count)
+    private func settle(_ group: [Waiter], verdict: (Int, EntityCell) -> Ticket.Verdict) async {
+        var answers: [(ticket: Ticket, verdict: Ticket.Verdict)] = []
+        answers.reserveCapacity(group.count)
         var withdrawn: [Ticket] = []
         // First every entity learns what became of its writes, then the callers do: whoever runs a command again finds
         // the entity waiting to be loaded.
-        for (index, entry) in group.enumerated() {
-            let verdict = verdict(index, entry.owner)
-            verdicts.append(verdict)
+        for (index, waiter) in group.enumerated() {
+            let verdict = verdict(index, waiter.owner)
+            answers.append((waiter.ticket, verdict))
             if case .committed = verdict {
-                entry.owner.didCommit(entry.ticket, of: entry.lineage)
+                waiter.owner.didCommit(waiter.ticket, of: waiter.lineage)
             } else {
-                withdrawn += entry.owner.abandon(entry.lineage)
+                withdrawn += waiter.owner.abandon(waiter.lineage)
             }
         }
-        for (entry, verdict) in zip(group, verdicts) { entry.ticket.resolve(verdict) }
-        for ticket in withdrawn { ticket.resolve(.rerun) }
+        let all = answers + withdrawn.map { ($0, .rerun) }
+        if all.count < Self.fewAnswers {
+            Self.give(all[...])
+        } else {
+            // Two threads then are awake for what the answered do next. One alone would wake the other for each of them,
+            // which is done by the time of the next answer, and asleep again.
+            async let rest: Void = Self.give(all[(all.count / 2)...])
+            Self.give(all[..<(all.count / 2)])
+            await rest
+        }
+    }
+
+    private static var fewAnswers: Int { 16 }
+
+    private static func give(_ answers: ArraySlice<(ticket: Ticket, verdict: Ticket.Verdict)>) {
+        for (ticket, verdict) in answers { ticket.resolve(verdict) }
     }
 
     /// Waits until enough commands are there, or the window is over.

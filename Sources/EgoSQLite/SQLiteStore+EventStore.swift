@@ -4,14 +4,13 @@ extension SQLiteStore {
     private static let insertCommand =
         "INSERT INTO ego_commands (entity, command_id, before, after) VALUES (?1, ?2, ?3, ?4)"
 
-    private static let shortGroup = 16
+    /// The largest group, in events and payload bytes, that is committed on its caller's thread.
+    private static let shortGroup = (events: 512, bytes: 1 << 18)
 
     public func append(_ group: [AppendRequest]) async throws(StoreError) -> [AppendOutcome] {
         if group.isEmpty { return [] }
         let shardCount = shardCount
-        // One command, alone or first in line: whoever comes while it commits finds the connection in use.
-        let isShort = group.count == 1 && group[0].events.count <= Self.shortGroup
-        let outcomes = try await write(keepsEntities: true, isShort: isShort) { (connection) throws(StoreError) in
+        let outcomes = try await write(keepsEntities: true, isShort: Self.isShort(group)) { (connection) throws(StoreError) in
             try connection.run("append") { () throws(SQLiteError) in
                 try connection.forgetEntitiesOfOthers()
                 var failed: Set<PersistenceID> = []
@@ -28,6 +27,17 @@ extension SQLiteStore {
         }
         appended.give()
         return outcomes
+    }
+
+    private static func isShort(_ group: [AppendRequest]) -> Bool {
+        if group.count > shortGroup.events { return false }
+        var (events, bytes) = (0, 0)
+        for request in group {
+            events += request.events.count
+            if events > shortGroup.events { return false }
+            for event in request.events { bytes += event.payload.count }
+        }
+        return bytes <= shortGroup.bytes
     }
 
     private static func append(

@@ -11,6 +11,7 @@ final class SQLiteWorker: Sendable {
 
     private let writer: Mutex<Writer?>
     private let queue: DispatchQueue
+    private let pace = CallPace()
 
     init(label: String, connection: sending SQLiteConnection) {
         self.queue = DispatchQueue(label: label)
@@ -26,6 +27,8 @@ final class SQLiteWorker: Sendable {
                 // Waits for a short call on a caller's thread, which waits for nobody in turn.
                 let result = writer.withLock { writer -> Result<Value, StoreError> in
                     guard let writer else { return .failure(StoreError(.closed, "the store is closed")) }
+                    let start = MonotonicTime.now
+                    defer { pace.took(since: start) }
                     do throws(StoreError) {
                         return .success(try body(writer.connection))
                     } catch {
@@ -39,10 +42,12 @@ final class SQLiteWorker: Sendable {
         return try result.get()
     }
 
-    /// Runs `body` on the caller's thread, unless somebody is using the connection: for a commit of few rows.
+    /// Runs `body` on the caller's thread, unless somebody is using the connection or commits take long these days: for a
+    /// commit of one command, or of a group.
     ///
     /// It blocks a thread of the cooperative pool for one write to the disk, which the style guide has done elsewhere: to
-    /// hand a lone caller's commit to another thread and its result back wakes a thread each way.
+    /// hand a commit to another thread and its result back wakes a thread each way, which takes as long as half a commit.
+    /// Where the disk is slow that is little, and the commit goes to the connection's thread.
     /// No deadlock comes of it, even where the pool has one thread. Who holds the lock waits for nothing but the
     /// operating system: it does not await, and `body` gives up where it would wait for another process. A caller who
     /// finds the lock taken does not wait for it here. So of all the threads of the pool at most one is in this
@@ -52,8 +57,11 @@ final class SQLiteWorker: Sendable {
     @concurrent func runHere<Value: Sendable>(
         _ body: @Sendable (SQLiteConnection) throws(StoreError) -> Value?
     ) async throws(StoreError) -> Value? {
+        if !pace.isQuick { return nil }
         let result = writer.withLockIfAvailable { writer -> Result<(Value?, Bool), StoreError> in
             guard let writer else { return .success((nil, false)) }
+            let start = MonotonicTime.now
+            defer { pace.took(since: start) }
             do throws(StoreError) {
                 return .success((try body(writer.connection), writer.connection.isCheckpointDue))
             } catch {
