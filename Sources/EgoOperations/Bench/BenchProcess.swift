@@ -35,27 +35,18 @@ final class BenchProcess: Sendable {
 
     private init(_ program: String) throws {
         let (commands, answers) = (try Self.pipe(), try Self.pipe())
-        #if canImport(Glibc)
-            var actions = posix_spawn_file_actions_t()
-        #else
-            var actions: posix_spawn_file_actions_t?
-        #endif
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_adddup2(&actions, commands.read, STDIN_FILENO)
-        posix_spawn_file_actions_adddup2(&actions, answers.write, STDOUT_FILENO)
-        posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0)
-        let arguments = [strdup(program), strdup("__bench"), nil]
-        defer { for word in arguments { free(word) } }
-        var process = pid_t()
-        let code = posix_spawn(&process, program, &actions, nil, arguments, environ)
-        close(commands.read)
-        close(answers.write)
-        (input, output, self.process) = (commands.write, answers.read, process)
-        if code != 0 {
-            state.withLock { $0.hasEnded = true }
-            throw OperationError(.failed, "\(program): \(String(cString: strerror(code)))")
+        defer {
+            close(commands.read)
+            close(answers.write)
         }
+        do {
+            process = try BenchSpawn.start([program, "__bench"], input: commands.read, output: answers.write)
+        } catch {
+            close(commands.write)
+            close(answers.read)
+            throw error
+        }
+        (input, output) = (commands.write, answers.read)
     }
 
     deinit {

@@ -35,10 +35,9 @@ struct StartupWork: BenchWork {
             try Task.checkCancellation()
             let begin = ContinuousClock.now
             // Waiting for a process is no work for the pool that tasks share.
-            let problem = await withCheckedContinuation { continuation in
-                DispatchQueue.global().async { continuation.resume(returning: Self.start(words)) }
+            try await withCheckedThrowingContinuation { continuation in
+                DispatchQueue.global().async { continuation.resume(with: Result { try Self.start(words) }) }
             }
-            if let problem { throw OperationError(.failed, "\(words[0]): \(problem)") }
             sample.latencies.record(ContinuousClock.now - begin)
             sample.operations += 1
         }
@@ -46,27 +45,13 @@ struct StartupWork: BenchWork {
         return sample
     }
 
-    /// Runs a program with its output thrown away; returns what went wrong.
-    private static func start(_ words: [String]) -> String? {
-        #if canImport(Glibc)
-            var actions = posix_spawn_file_actions_t()
-        #else
-            var actions: posix_spawn_file_actions_t?
-        #endif
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        for stream in [STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO] {
-            posix_spawn_file_actions_addopen(&actions, stream, "/dev/null", O_RDWR, 0)
-        }
-        let arguments = words.map { strdup($0) } + [nil]
-        defer { for word in arguments { free(word) } }
-        var process = pid_t()
-        let code = posix_spawn(&process, words[0], &actions, nil, arguments, environ)
-        if code != 0 { return String(cString: strerror(code)) }
+    /// Runs a program to its end, with its output thrown away.
+    private static func start(_ words: [String]) throws {
+        let process = try BenchSpawn.start(words)
         var status: Int32 = 0
         while waitpid(process, &status, 0) < 0 {
-            if errno != EINTR { return String(cString: strerror(errno)) }
+            if errno != EINTR { throw OperationError(.failed, "\(words[0]): \(String(cString: strerror(errno)))") }
         }
-        return status == 0 ? nil : "it ended with status \(status)"
+        if status != 0 { throw OperationError(.failed, "\(words[0]): it ended with status \(status)") }
     }
 }
