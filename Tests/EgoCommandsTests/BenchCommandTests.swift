@@ -15,8 +15,9 @@ private let quick = [
 /// What the workloads of one run are called, in their order; the start of a program is measured only by one.
 private let names = [
     "append", "append", "send", "send", "send-memory", "send-memory", "replay-long", "replay-short", "recovery", "scan",
-    "projection",
-    "read-model", "rebuild", "lag", "erase", "export", "export-protobuf", "import", "import-protobuf",
+    "projection", "projection-1-shard", "read-model", "rebuild", "rebuild-no-op", "rebuild-no-op-1-shard", "lag",
+    "erase", "export", "export-protobuf", "import", "import-protobuf", "send-encrypted",
+    "send-encrypted", "replay-encrypted",
 ]
 
 private func checkFigures(_ output: String) throws {
@@ -70,6 +71,22 @@ struct BenchCommandTests {
         #expect(results.map { $0["operations"] as? Int } == [40, 40])
         #expect(results.compactMap { $0["limit_name"] as? String }.last == "sqlite3 insert, 21 a commit")
         #expect(try files(workplace) == [], "a store that is not there is not made")
+    }
+
+    @Test("compares an encrypted store with the bare library, which does not encrypt")
+    func encrypted() async throws {
+        let workplace = try Workplace()
+        let result = await workplace.run(
+            ["bench", "encrypted", "--store", "sqlite:\(workplace.path("x.db"))", "-o", "json"] + quick)
+        #expect(result.code == 0, "\(result.errors)")
+        let data = json(result.output)?["data"] as? [String: Any]
+        let results = data?["results"] as? [[String: Any]] ?? []
+        #expect(
+            results.compactMap { $0["limit_name"] as? String } == [
+                "sqlite3 insert, 1 a commit, not encrypted", "sqlite3 insert, 7 a commit, not encrypted",
+                "sqlite3 read streams, decode, apply, not encrypted",
+            ])
+        #expect(try files(workplace) == [])
     }
 
     @Test("measures how long the program takes to start, and takes itself for that")

@@ -10,7 +10,9 @@ package protocol ScratchPlace: Sendable {
     var folder: String { get }
 
     /// Makes an empty store that holds nobody's data.
-    func makeScratch() async throws(StoreError) -> any ScratchStore
+    ///
+    /// - Parameter shards: how many shards it has, 1 to 65,536; nil for as many as any new store.
+    func makeScratch(shards: UInt32?) async throws(StoreError) -> any ScratchStore
 
     /// Removes what can be removed at once of this process's stores, which are still in use: the process ends now.
     func abandon()

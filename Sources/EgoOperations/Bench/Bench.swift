@@ -29,17 +29,24 @@ package struct Bench: Sendable {
                 workload: workload, name: name, unit: unit, step: step, durability: durability,
                 limitName: "\(library) \(limit)")
         }
-        func writing() -> [BenchCase] {
+        func writing(_ name: String, _ note: String = "") -> [BenchCase] {
             parameters.clients.map { clients in
                 var measured = one(
-                    workload.rawValue, "commands", "command", clients == 1 ? .single : .grouped,
-                    "insert, \(clients * parameters.events) a commit")
+                    name, "commands", "command", clients == 1 ? .single : .grouped,
+                    "insert, \(clients * parameters.events) a commit\(note)")
                 measured.clients = clients
                 return measured
             }
         }
+        /// The same on the 16 shards of any new store, and on a single one.
+        func sharded(_ name: String, _ step: String) -> [BenchCase] {
+            let measured = one(name, "events", step, .grouped, "read the journal, decode, write offsets")
+            var single = measured
+            (single.name, single.shards) = ("\(name)-1-shard", 1)
+            return [measured, single]
+        }
         switch workload {
-        case .append, .send: return writing()
+        case .append, .send: return writing(workload.rawValue)
         case .sendProcesses:
             if program == nil { return [] }
             return parameters.clients.map { clients in
@@ -65,12 +72,12 @@ package struct Bench: Sendable {
                 one("recovery", "entities", "entity", nil, "read a snapshot and the rest"),
             ]
         case .scan: return [one("scan", "events", "page", nil, "read the journal")]
-        case .projection:
-            return [one("projection", "events", "page", .grouped, "read the journal, decode, write offsets")]
+        case .projection: return sharded("projection", "page")
         case .readModel:
             return [one("read-model", "events", "page", .grouped, "read the journal, decode, write rows and offsets")]
         case .rebuild:
             return [one("rebuild", "events", "run", .grouped, "read the journal, decode, write rows and offsets")]
+                + sharded("rebuild-no-op", "run")
         case .lag: return [one("lag", "looks", "look", nil, "count the journal")]
         case .erase: return [one("erase", "entities", "run", .grouped, "delete, 100 a commit")]
         case .export:
@@ -79,6 +86,10 @@ package struct Bench: Sendable {
             }
         case .importing:
             return ["import", "import-protobuf"].map { one($0, "events", "run", .grouped, "insert, 5000 a commit") }
+        case .encrypted:
+            let note = ", not encrypted"
+            return writing("send-encrypted", note)
+                + [one("replay-encrypted", "events", "entity", nil, "read streams, decode, apply\(note)")]
         case .startup:
             if program == nil { return [] }
             // What looks at a store is that of a file: how long a server takes is no matter of the program.
@@ -127,6 +138,8 @@ package struct Bench: Sendable {
         case .erase: return EraseWork(set)
         case .export: return try await ExportWork(set)
         case .importing: return try await ImportWork(set)
+        case .encrypted:
+            return measured.name == "send-encrypted" ? try await SendWork(set) : try await ReplayWork(set)
         case .startup: return try await StartupWork(set, program: program ?? "")
         }
     }
@@ -199,13 +212,19 @@ struct BenchSet: Sendable {
         (self.fill, self.time) = (try BenchFill(parameters), time)
     }
 
-    func scratch() async throws -> any ScratchStore { try await scratches.make() }
+    func scratch() async throws -> any ScratchStore { try await scratches.make(shards: measured.shards) }
+
+    /// The store in front of another that encrypts what is written to it, with keys of its own in it.
+    func encrypting(_ store: any Store) throws -> EncryptedStore {
+        let master = try MasterKey(bytes: [UInt8](repeating: 0x42, count: 32))
+        return EncryptedStore(store, encryptor: AESEncryptor(keys: KeyRing(store: store, master: master)))
+    }
 
     /// A store with the journal that is read.
-    func filled(entities: Int? = nil) async throws -> any ScratchStore {
+    func filled(entities: Int? = nil, isEncrypted: Bool = false) async throws -> any ScratchStore {
         let scratch = try await scratch()
         try await fill.fill(
-            scratch.store, events: parameters.journal,
+            isEncrypted ? try encrypting(scratch.store) : scratch.store, events: parameters.journal,
             entities: min(entities ?? parameters.entities, parameters.journal))
         try await scratch.settle()
         return scratch

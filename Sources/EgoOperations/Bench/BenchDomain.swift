@@ -52,8 +52,9 @@ extension Domain {
 }
 
 /// Takes events, and does nothing with them.
-struct BenchHandler: ProjectionHandler {
+struct BenchHandler: ClearableProjectionHandler {
     func handle(_ event: ProjectedEvent) async throws {}
+    func clear() async throws {}
 }
 
 /// Counts the events of each entity, in a table of the store's database.

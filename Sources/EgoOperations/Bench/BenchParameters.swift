@@ -28,6 +28,8 @@ package enum BenchWorkload: String, Sendable, CaseIterable {
     case export
     /// A file of the journal taken into an empty store.
     case importing = "import"
+    /// Commands and replay on a store that encrypts what is written to it.
+    case encrypted
     /// This program, from its start to its end.
     case startup
 }

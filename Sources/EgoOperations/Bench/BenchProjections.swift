@@ -68,22 +68,26 @@ extension BenchSet {
     }
 }
 
-/// Makes a read model anew beside the one in use.
+/// Makes a read model anew beside the one in use; or hands all events again to a projection that does nothing with them.
 struct RebuildWork: BenchWork {
     private let set: BenchSet
     private let scratch: any ScratchStore
-    private let projection = Projection("bench", BenchReadModel(table: "bench"))
+    private let projection: Projection
+    private let isReadModel: Bool
 
     init(_ set: BenchSet) async throws {
         self.set = set
+        isReadModel = set.measured.name == "rebuild"
+        projection =
+            isReadModel ? Projection("bench", BenchReadModel(table: "bench")) : Projection("bench", BenchHandler())
         scratch = try await set.filled()
         _ = try await set.drain(projection, scratch.store)
     }
 
     func limit(_ budget: WorkBudget) async throws -> BenchSample {
-        try await set.limit(
-            .project(page: PageLimit.standard.rows, isReadModel: true, consume: PlainFold().consume), on: scratch,
-            budget)
+        let work = RawWork.project(
+            page: PageLimit.standard.rows, isReadModel: isReadModel, consume: PlainFold().consume)
+        return try await set.limit(work, on: scratch, budget)
     }
 
     func run(_ budget: WorkBudget) async throws -> BenchSample {

@@ -6,6 +6,8 @@ import SwiftProtobuf
 struct ReplayWork: BenchWork {
     private let set: BenchSet
     private let scratch: any ScratchStore
+    /// The store, or an encrypted one with the same journal.
+    private let store: any Store
     private let ids: [PersistenceID]
     private let eventsOfOne: Int
     private let hasSnapshots: Bool
@@ -22,6 +24,10 @@ struct ReplayWork: BenchWork {
             try await set.fill.snapshot(scratch.store, entities: entities, at: max(1, eventsOfOne - eventsOfOne / 10))
             try await scratch.settle()
         }
+        let isEncrypted = set.measured.workload == .encrypted
+        store =
+            isEncrypted
+            ? try set.encrypting(await set.filled(entities: entities, isEncrypted: true).store) : scratch.store
     }
 
     func limit(_ budget: WorkBudget) async throws -> BenchSample {
@@ -31,8 +37,9 @@ struct ReplayWork: BenchWork {
     }
 
     func run(_ budget: WorkBudget) async throws -> BenchSample {
-        let replay = Replay(store: scratch.store, domain: .bench())
-        let streams = StreamReader(store: scratch.store, reader: EventReader())
+        let domain = EncryptedStore.inside(store).map { Domain.bench().decrypting(with: $0.encryptor) } ?? .bench()
+        let replay = Replay(store: store, domain: domain)
+        let streams = StreamReader(store: store, reader: domain.reader)
         var index = 0
         return try await set.passes(budget) { sample in
             let start = ContinuousClock.now

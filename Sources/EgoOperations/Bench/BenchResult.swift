@@ -16,6 +16,8 @@ package struct BenchCase: Sendable, Hashable {
     package var name: String
     /// How many callers there are.
     package var clients = 1
+    /// How many shards its store has; nil for as many as any new store.
+    package var shards: UInt32?
     /// What is counted, as `commands`.
     package var unit: String
     /// What a latency is of, as `command`.

@@ -8,12 +8,15 @@ final class BenchScratches: Sendable {
 
     init(_ place: any ScratchPlace) { self.place = place }
 
-    func make() async throws -> any ScratchStore {
+    /// - Parameter shards: how many shards the store has; nil for as many as any new store.
+    func make(shards: UInt32?) async throws -> any ScratchStore {
         try Task.checkCancellation()
         let place = place
         // A store that is half made when the task is cancelled would stay.
         let result = await Task { () async -> Result<any ScratchStore, StoreError> in
-            do throws(StoreError) { return .success(try await place.makeScratch()) } catch { return .failure(error) }
+            do throws(StoreError) { return .success(try await place.makeScratch(shards: shards)) } catch {
+                return .failure(error)
+            }
         }.value
         let scratch = try result.get()
         made.withLock { $0.append(scratch) }

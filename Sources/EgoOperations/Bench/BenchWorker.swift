@@ -187,7 +187,7 @@ private struct NoScratchPlace: ScratchPlace {
 
     func abandon() {}
 
-    func makeScratch() async throws(StoreError) -> any ScratchStore {
+    func makeScratch(shards: UInt32?) async throws(StoreError) -> any ScratchStore {
         throw StoreError(.invalid, "this process makes no stores")
     }
 }

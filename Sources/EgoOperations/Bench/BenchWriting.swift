@@ -74,7 +74,14 @@ final class SendWork: BenchWork {
         self.set = set
         let own = try await set.scratch()
         bare = try await set.scratch()
-        senders = try BenchSenders(set, on: own.store)
+        guard set.measured.workload == .encrypted else {
+            senders = try BenchSenders(set, on: own.store)
+            return
+        }
+        let store = try set.encrypting(own.store)
+        // The first event of an entity makes its key: that is no part of the others.
+        try await set.fill.fill(store, events: set.parameters.entities, entities: set.parameters.entities)
+        senders = try BenchSenders(set, on: store)
     }
 
     func limit(_ budget: WorkBudget) async throws -> BenchSample { try await set.insertLimit(on: bare, budget) }

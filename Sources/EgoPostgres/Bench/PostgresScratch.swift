@@ -24,7 +24,7 @@ package struct PostgresScratchPlace: ScratchPlace {
     /// What the schemas' names begin with.
     package static let prefix = "ego_bench_"
 
-    package func makeScratch() async throws(StoreError) -> any ScratchStore {
+    package func makeScratch(shards: UInt32?) async throws(StoreError) -> any ScratchStore {
         // A word and numbers.
         let name = "\(Self.prefix)\(getpid())_\(String(UInt64.random(in: 0 ... .max), radix: 36))"
         try await PostgresStore.withAdministrator(url, options) { (connection) throws(StoreError) in
@@ -40,7 +40,7 @@ package struct PostgresScratchPlace: ScratchPlace {
         var own = options
         own.schema = name
         do throws(StoreError) {
-            _ = try await PostgresStore.initialize(url: url, storeID: name, options: own)
+            _ = try await PostgresStore.initialize(url: url, shardCount: shards, storeID: name, options: own)
             return PostgresScratch(
                 name: name, url: url, options: own, store: try await PostgresStore(url: url, options: own))
         } catch {

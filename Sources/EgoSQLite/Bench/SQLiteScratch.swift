@@ -40,11 +40,11 @@ package struct SQLiteScratchPlace: ScratchPlace {
         for name in names { unlink("\(folder)/\(name)") }
     }
 
-    package func makeScratch() async throws(StoreError) -> any ScratchStore {
+    package func makeScratch(shards: UInt32?) async throws(StoreError) -> any ScratchStore {
         let name = "\(Self.ownPrefix)\(String(UInt64.random(in: 0 ... .max), radix: 36)).db"
         let path = "\(folder)/\(name)"
         do throws(StoreError) {
-            _ = try SQLiteStore.initialize(path: path, storeID: name, options: options)
+            _ = try SQLiteStore.initialize(path: path, shardCount: shards ?? 16, storeID: name, options: options)
             return SQLiteScratch(path: path, store: try await SQLiteStore(path: path, options: options), options)
         } catch {
             SQLiteScratch.removeFiles(path)
