@@ -15,7 +15,8 @@ private let quick = [
 /// What the workloads of one run are called, in their order; the start of a program is measured only by one.
 private let names = [
     "append", "append", "send", "send", "send-memory", "send-memory", "replay-long", "replay-short", "recovery", "scan",
-    "projection", "projection-1-shard", "read-model", "rebuild", "rebuild-no-op", "rebuild-no-op-1-shard", "lag",
+    "projection", "projection-1-shard", "read-model", "delivery", "rebuild", "rebuild-no-op", "rebuild-no-op-1-shard",
+    "lag",
     "erase", "export", "export-protobuf", "import", "import-protobuf", "send-encrypted",
     "send-encrypted", "replay-encrypted",
 ]
@@ -122,6 +123,22 @@ struct BenchCommandTests {
         #expect(try files(workplace) == [])
     }
 
+    @Test("measures each event's way to a projection of this process and of another")
+    func delivery() throws {
+        let workplace = try Workplace()
+        let result = try shell(
+            """
+            $EGO bench delivery --operations 20 --repeats 2 --warm-up 0 --events 3 -o json -q
+            """, in: workplace.url)
+        #expect(result.code == 0, "\(result.errors)")
+        let data = json(result.output)?["data"] as? [String: Any]
+        let results = try #require(data?["results"] as? [[String: Any]])
+        #expect(results.map { $0["name"] as? String } == ["delivery", "delivery-processes"])
+        #expect(results.allSatisfy { $0["operations"] as? Int == 20 && $0["latency_of"] as? String == "event" })
+        #expect(results.allSatisfy { ($0["p99_us"] as? Double ?? 0) > 0 })
+        #expect(try files(workplace) == [])
+    }
+
     @Test("a process of a measurement ends when nobody tells it any more, and says what is wrong with what it is told")
     func worker() throws {
         let workplace = try Workplace()
@@ -148,7 +165,9 @@ struct BenchCommandTests {
 
     @Test("stops at once when it is interrupted, and leaves nothing behind", arguments: [("INT", 130), ("TERM", 143)])
     func interrupted(_ signal: String, _ code: Int32) throws {
-        for workload in ["append", "send", "send-processes", "scan", "rebuild", "import", "erase", "entities"] {
+        for workload in [
+            "append", "send", "send-processes", "scan", "delivery", "rebuild", "import", "erase", "entities",
+        ] {
             let workplace = try Workplace()
             let result = try shell(
                 """
@@ -294,7 +313,7 @@ struct BenchPostgresTests {
     @Test("stops at once when it is interrupted, and leaves no schema behind")
     func interrupted() throws {
         let server = try PostgresServer.shared("bench-interrupted")
-        for workload in ["append", "send", "send-processes", "scan", "rebuild"] {
+        for workload in ["append", "send", "send-processes", "scan", "delivery", "rebuild"] {
             let workplace = try Workplace()
             let result = try shell(
                 """

@@ -4,9 +4,9 @@
     import Darwin
 #endif
 
-/// A moment of the machine's monotonic clock, in nanoseconds: one look at the clock, and no more, where a measurement has
-/// no time for `ContinuousClock`.
-package struct MonotonicTime: Sendable, Comparable {
+/// A moment of the machine's monotonic clock, in nanoseconds, which is the same in all of its processes: one look at the
+/// clock, and no more, where a measurement has no time for `ContinuousClock`.
+package struct MonotonicTime: Sendable, Comparable, Codable {
     /// Nanoseconds since some moment before.
     package let nanoseconds: Int64
 

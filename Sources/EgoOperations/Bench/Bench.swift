@@ -75,6 +75,10 @@ package struct Bench: Sendable {
         case .projection: return sharded("projection", "page")
         case .readModel:
             return [one("read-model", "events", "page", .grouped, "read the journal, decode, write rows and offsets")]
+        case .delivery:
+            return (program == nil ? ["delivery"] : ["delivery", "delivery-processes"]).map {
+                one($0, "commands", "event", .single, "insert, \(parameters.events) a commit")
+            }
         case .rebuild:
             return [one("rebuild", "events", "run", .grouped, "read the journal, decode, write rows and offsets")]
                 + sharded("rebuild-no-op", "run")
@@ -133,6 +137,7 @@ package struct Bench: Sendable {
         case .replay: return try await ReplayWork(set)
         case .scan: return try await ScanWork(set)
         case .projection, .readModel: return try await ProjectionWork(set)
+        case .delivery: return try await DeliveryWork(set, program: program ?? "")
         case .rebuild: return try await RebuildWork(set)
         case .lag: return try await LagWork(set)
         case .erase: return EraseWork(set)

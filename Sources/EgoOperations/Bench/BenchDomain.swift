@@ -1,4 +1,6 @@
+import Ego
 import EgoCore
+import Logging
 import SwiftProtobuf
 
 /// The entity that measurements send commands to: each command is kept as so many events, and the state counts them. Its
@@ -46,8 +48,22 @@ struct BenchBehavior: EventSourcedBehavior {
 
 extension Domain {
     /// The domain of measurements.
-    static func bench(events: Int = 1) -> Domain {
-        Domain(name: "bench", kinds: [.eventSourced(BenchBehavior(events: events))])
+    static func bench(events: Int = 1, projections: [Projection] = []) -> Domain {
+        Domain(name: "bench", kinds: [.eventSourced(BenchBehavior(events: events))], projections: projections)
+    }
+}
+
+extension Engine {
+    /// An engine of measurements: entities stay in memory, nothing is logged, and projections run from the beginning.
+    static func bench(
+        _ store: any Store, events: Int = 1, projections: [Projection] = [], time: any TimeSource
+    ) -> Engine {
+        let engine = Engine(
+            store: store, domain: .bench(events: events, projections: projections),
+            configuration: EngineConfiguration(passivation: Passivation(idleTime: nil, maximumActive: nil)), time: time,
+            log: Logger(label: "ego.bench") { _ in SwiftLogNoOpLogHandler() })
+        engine.startProjections()
+        return engine
     }
 }
 

@@ -18,6 +18,8 @@ package enum BenchWorkload: String, Sendable, CaseIterable {
     case projection
     /// A projection that writes a table of the store's database, exactly once.
     case readModel = "read-model"
+    /// How long an event takes from its acknowledgement to a projection's handler.
+    case delivery
     /// A read model made anew beside the one in use, and swapped.
     case rebuild
     /// How far a projection is behind.

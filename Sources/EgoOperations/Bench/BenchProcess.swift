@@ -60,6 +60,11 @@ final class BenchProcess: Sendable {
         return try await ask(JobText.encode(turn)).sample
     }
 
+    /// When the process's projection was handed the next `count` events.
+    func deliveries(_ count: Int) async throws -> [MonotonicTime] {
+        try await ask(JobText.encode(BenchTurn(operations: count))).deliveries ?? []
+    }
+
     /// Ends the process once it has done its last turn, or at once where it is in one.
     func end() async {
         close(input)

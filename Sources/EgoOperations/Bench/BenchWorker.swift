@@ -1,6 +1,5 @@
 import Ego
 package import EgoCore
-import Logging
 import SwiftProtobuf
 
 /// What another process of this program is told to do on a store, the first line that it reads.
@@ -10,6 +9,8 @@ package struct BenchOrder: Sendable, Codable {
         case send
         /// Brings entities into memory; one turn.
         case entities
+        /// Runs a projection; each turn is so many events that it is handed.
+        case deliver
     }
 
     var work: Work
@@ -44,27 +45,36 @@ package struct BenchOrder: Sendable, Codable {
 struct BenchTurn: Sendable, Codable {
     var nanoseconds: Int64?
     var operations: Int?
+
+    var budget: WorkBudget { WorkBudget(duration: nanoseconds.map { .nanoseconds($0) }, operations: operations) }
 }
 
 /// What that process says: one line when it is ready, and one after each turn.
 struct BenchAnswer: Sendable, Codable {
     var operations = 0
     var nanoseconds: Int64 = 0
-    var latencies = LatencyHistogram()
+    /// Nil where there are none: it is a long line.
+    var latencies: LatencyHistogram?
     var bytes: Int?
+    /// When events were handed over.
+    var deliveries: [MonotonicTime]?
     /// What went wrong; it ends then.
     var problem: String?
 
     init(_ sample: BenchSample) {
-        (operations, latencies, bytes) = (sample.operations, sample.latencies, sample.bytes)
+        (operations, bytes) = (sample.operations, sample.bytes)
+        latencies = sample.latencies.count > 0 ? sample.latencies : nil
         nanoseconds = Int64(sample.duration / .nanoseconds(1))
     }
+
+    init(deliveries: [MonotonicTime]) { (operations, self.deliveries) = (deliveries.count, deliveries) }
 
     init(problem: String) { self.problem = problem }
 
     var sample: BenchSample {
         var sample = BenchSample()
-        (sample.operations, sample.latencies, sample.bytes) = (operations, latencies, bytes)
+        (sample.operations, sample.bytes) = (operations, bytes)
+        sample.latencies = latencies ?? LatencyHistogram()
         sample.duration = .nanoseconds(nanoseconds)
         return sample
     }
@@ -91,14 +101,14 @@ package struct BenchWorker: Sendable {
         var part: Part?
         do {
             for await line in lines {
-                let sample: BenchSample
+                let result: BenchAnswer
                 if let part {
-                    sample = try await run(JobText.decode(line), part)
+                    result = try await part.take(JobText.decode(line))
                 } else {
                     part = try await begin(JobText.decode(line))
-                    sample = BenchSample()
+                    result = BenchAnswer(BenchSample())
                 }
-                try await answer(JobText.encode(BenchAnswer(sample)))
+                try await answer(JobText.encode(result))
             }
             await part?.close()
         } catch {
@@ -109,31 +119,42 @@ package struct BenchWorker: Sendable {
     }
 
     /// An order that is being done.
-    private struct Part {
-        var order: BenchOrder
+    private struct Part: Sendable {
         var store: any Store
-        var senders: BenchSenders?
+        var take: @Sendable (BenchTurn) async throws -> BenchAnswer
+        var end: @Sendable () async -> Void = {}
 
         func close() async {
-            await senders?.close()
+            await end()
             await store.close()
         }
     }
 
     private func begin(_ order: BenchOrder) async throws -> Part {
-        var part = Part(order: order, store: try await open(order.address, order))
-        guard order.work == .send else { return part }
-        do { part.senders = try BenchSenders(set(of: order), on: part.store) } catch {
-            await part.close()
-            throw error
+        let store = try await open(order.address, order)
+        switch order.work {
+        case .send:
+            do {
+                let senders = try BenchSenders(set(of: order), on: store)
+                return Part(store: store) {
+                    BenchAnswer(try await senders.run($0.budget))
+                } end: {
+                    await senders.close()
+                }
+            } catch {
+                await store.close()
+                throw error
+            }
+        case .entities: return Part(store: store) { _ in BenchAnswer(try await activate(order, store)) }
+        case .deliver:
+            let deliveries = BenchDeliveries()
+            let engine = Engine.bench(store, projections: [deliveries.projection], time: time)
+            return Part(store: store) {
+                BenchAnswer(deliveries: try await deliveries.next($0.operations ?? 1))
+            } end: {
+                await engine.shutdown()
+            }
         }
-        return part
-    }
-
-    private func run(_ turn: BenchTurn, _ part: Part) async throws -> BenchSample {
-        guard let senders = part.senders else { return try await activate(part.order, part.store) }
-        return try await senders.run(
-            WorkBudget(duration: turn.nanoseconds.map { .nanoseconds($0) }, operations: turn.operations))
     }
 
     private func set(of order: BenchOrder) throws -> BenchSet {
@@ -148,10 +169,7 @@ package struct BenchWorker: Sendable {
     /// Brings all entities into memory, and looks what memory there is after the first few, which fill what is kept for
     /// all, and in the end.
     private func activate(_ order: BenchOrder, _ store: any Store) async throws -> BenchSample {
-        let engine = Engine(
-            store: store, domain: .bench(),
-            configuration: EngineConfiguration(passivation: Passivation(idleTime: nil, maximumActive: nil)), time: time,
-            log: Logger(label: "ego.bench") { _ in SwiftLogNoOpLogHandler() })
+        let engine = Engine.bench(store, time: time)
         let few = min(1_000, order.entities / 10)
         try await activate(0..<few, engine)
         let before = MachineLoad.ownMemoryBytes

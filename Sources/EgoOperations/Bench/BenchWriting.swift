@@ -1,6 +1,5 @@
 import Ego
 import EgoCore
-import Logging
 import SwiftProtobuf
 import Synchronization
 
@@ -98,14 +97,12 @@ final class BenchSenders: Sendable {
     private let entities: [EntityReference<BenchBehavior.Command, Google_Protobuf_Int64Value, BenchBehavior.Event>]
     private let choices: Mutex<[BenchChoice]>
 
-    init(_ set: BenchSet, on store: any Store) throws {
+    /// - Parameter projections: run in the same engine.
+    init(_ set: BenchSet, on store: any Store, projections: [Projection] = []) throws {
         self.set = set
         let parameters = set.parameters
         let behavior = BenchBehavior(events: parameters.events)
-        let engine = Engine(
-            store: store, domain: .bench(events: parameters.events),
-            configuration: EngineConfiguration(passivation: Passivation(idleTime: nil, maximumActive: nil)),
-            time: set.time, log: Logger(label: "ego.bench") { _ in SwiftLogNoOpLogHandler() })
+        let engine = Engine.bench(store, events: parameters.events, projections: projections, time: set.time)
         self.engine = engine
         entities = try (0..<parameters.entities).map {
             try engine.entity(behavior, BenchFill.id(parameters.firstEntity + $0))
@@ -117,6 +114,11 @@ final class BenchSenders: Sendable {
     /// Brings all entities into memory: their first commands would read them.
     func load() async throws {
         for entity in entities { _ = try await entity.state() }
+    }
+
+    /// Sends one command of the first caller.
+    func send() async throws {
+        _ = try await entities[choices.withLock { $0[0].next() }].send(.keep(set.fill.message))
     }
 
     func run(_ budget: WorkBudget) async throws -> BenchSample {
