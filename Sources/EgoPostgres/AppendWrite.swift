@@ -10,7 +10,8 @@ struct AppendWrite: Sendable {
     /// The statement that writes one event by itself, where the plan is no more; given whether the lock is held.
     ///
     /// Without the lock it tries to take it, and writes nothing unless no other transaction was under way: an erasure that
-    /// ended between the statement's view and the lock would be one.
+    /// ended between the statement's view and the lock would be one. It writes nothing of an entity that is not as expected
+    /// either; which of both it was is found out with the lock.
     let lone: (@Sendable (Bool) -> PostgresStatement)?
     /// For each request, the index of its last event in the order that events are written in.
     private let lastEvents: [Int?]
@@ -79,8 +80,8 @@ struct AppendWrite: Sendable {
             parameters)
     }
 
-    /// Whether a statement without the lock could decide.
-    func isCalm(_ result: PostgresResult) -> Bool { result.first?.bool(0) ?? false }
+    /// Whether a statement without the lock has written. When it has not, it does not say why.
+    func isWritten(_ result: PostgresResult) -> Bool { result.rowCount > 0 }
 
     /// The place of each request's last event; nil when nothing was written.
     func places(_ result: PostgresResult) -> [Offset]? {
@@ -156,8 +157,10 @@ struct AppendWrite: Sendable {
 private struct LoneWrite: Sendable {
     /// The event's number.
     let number: Int64
-    private let sql: String
     private let parameters: [PostgresValue]
+    private let kindNumber: Int?
+    private let hasCommand: Bool
+    private let trimmedJoin: String
 
     init(
         _ plan: AppendPlan, _ request: AppendRequest, shardCount: UInt32, clock: StoredClock, trimmedJoin: String
@@ -173,29 +176,59 @@ private struct LoneWrite: Sendable {
         ]
         let (isFirst, commandID) = (expected == .zero, request.metadata.commandID)
         if let commandID { parameters.append(.text(commandID.rawValue)) }
-        let kindNumber = parameters.count + 1
+        kindNumber = isFirst ? parameters.count + 1 : nil
         if isFirst { parameters.append(.optional(plan.entities[0].kind)) }
         self.parameters = parameters
-        sql = Self.insert(
-            trimmedJoin: trimmedJoin, kindNumber: isFirst ? kindNumber : nil, hasCommand: commandID != nil)
+        (hasCommand, self.trimmedJoin) = (commandID != nil, trimmedJoin)
     }
 
     func statement(isLocked: Bool) -> PostgresStatement {
-        PostgresStatement(isLocked ? "WITH fence AS (SELECT true AS is_calm)\(sql)" : "\(Self.fence)\(sql)", parameters)
+        let insert = Self.insert(
+            looksForFloor: isLocked || kindNumber != nil, fence: isLocked ? "" : Self.fence, trimmedJoin: trimmedJoin)
+        return PostgresStatement(
+            Self.statement(insert, kindNumber: kindNumber, hasCommand: hasCommand), parameters)
     }
 
     /// Takes the lock and then a transaction ID: the next one after the statement's view unless somebody else has taken
     /// one, and with nobody under way in that view nobody can have committed since.
     private static let fence = """
-        WITH fence AS MATERIALIZED (
-            SELECT CASE WHEN pg_try_advisory_xact_lock_shared(\(PostgresStore.erasureLock))
-                THEN pg_snapshot_xmin(pg_current_snapshot()) = pg_snapshot_xmax(pg_current_snapshot())
-                    AND pg_current_xact_id() = pg_snapshot_xmax(pg_current_snapshot())
-                ELSE false END AS is_calm
-        )
+         AND CASE WHEN pg_try_advisory_xact_lock_shared(\(PostgresStore.erasureLock))
+            THEN pg_snapshot_xmin(pg_current_snapshot()) = pg_snapshot_xmax(pg_current_snapshot())
+                AND pg_current_xact_id() = pg_snapshot_xmax(pg_current_snapshot())
+            ELSE false END
         """
 
-    private static func insert(trimmedJoin: String, kindNumber: Int?, hasCommand: Bool) -> String {
+    /// - Parameter looksForFloor: whether the entity may have no event, but a floor; otherwise nothing is written then.
+    private static func insert(looksForFloor: Bool, fence: String, trimmedJoin: String) -> String {
+        let before =
+            looksForFloor
+            ? """
+            (SELECT greatest(newest.sequence_number, known.floor, trimmed.number, 0) AS last,
+                coalesce(newest.shard_number, known.shard, $3) AS shard
+            FROM (SELECT $1::text AS id) u
+            LEFT JOIN LATERAL (SELECT sequence_number, shard_number FROM events_store
+                WHERE persistence_id = u.id ORDER BY sequence_number DESC LIMIT 1) newest ON true
+            LEFT JOIN LATERAL (SELECT floor, shard FROM ego_entities
+                WHERE persistence_id = u.id AND newest.sequence_number IS NULL LIMIT 1) known ON true
+            \(trimmedJoin))
+            """
+            : """
+            (SELECT sequence_number AS last, shard_number AS shard FROM events_store
+            WHERE persistence_id = $1 ORDER BY sequence_number DESC LIMIT 1)
+            """
+        return """
+            INSERT INTO events_store (persistence_id, sequence_number, "timestamp", event_manifest, event_payload,
+                encryption_key_id, is_encrypted, metadata, unknown_fields, checksum, shard_number)
+            SELECT $1, $2 + 1, $4, $5, $6, $7, $8, CASE WHEN $9 <> '' THEN $9 END, CASE WHEN $10 <> '' THEN $10 END, $11,
+                shard
+            FROM \(before) before
+            WHERE last = $2 AND NOT EXISTS (SELECT 1 FROM ego_tombstones WHERE persistence_id = $1)\(fence)
+            RETURNING true, transaction_id, position, sequence_number, shard_number
+            """
+    }
+
+    private static func statement(_ insert: String, kindNumber: Int?, hasCommand: Bool) -> String {
+        if kindNumber == nil, !hasCommand { return insert }
         let made = kindNumber.map { number in
             """
             , made AS (
@@ -211,25 +244,8 @@ private struct LoneWrite: Sendable {
             )
             """
         return """
-            , entity AS MATERIALIZED (
-                SELECT coalesce(newest.shard_number, known.shard, $3) AS shard,
-                    greatest(newest.sequence_number, known.floor, trimmed.number, 0) AS last
-                FROM (SELECT $1::text AS id) u
-                LEFT JOIN LATERAL (SELECT sequence_number, shard_number FROM events_store
-                    WHERE persistence_id = u.id ORDER BY sequence_number DESC LIMIT 1) newest ON true
-                LEFT JOIN LATERAL (SELECT floor, shard FROM ego_entities
-                    WHERE persistence_id = u.id AND newest.sequence_number IS NULL LIMIT 1) known ON true
-                \(trimmedJoin)
-            ), added AS (
-                INSERT INTO events_store (persistence_id, sequence_number, "timestamp", event_manifest, event_payload,
-                    encryption_key_id, is_encrypted, metadata, unknown_fields, checksum, shard_number)
-                SELECT $1, $2 + 1, $4, $5, $6, $7, $8, CASE WHEN $9 <> '' THEN $9 END, CASE WHEN $10 <> '' THEN $10 END,
-                    $11, shard
-                FROM entity CROSS JOIN fence
-                WHERE is_calm AND last = $2 AND NOT EXISTS (SELECT 1 FROM ego_tombstones WHERE persistence_id = $1)
-                RETURNING transaction_id, position, sequence_number, shard_number
-            )\(made ?? "")\(hasCommand ? remembered : "")
-            SELECT is_calm, a.transaction_id, a.position, a.sequence_number FROM fence LEFT JOIN added a ON true
+            WITH added AS (\(insert))\(made ?? "")\(hasCommand ? remembered : "")
+            SELECT true, transaction_id, position, sequence_number FROM added
             """
     }
 }

@@ -16,6 +16,9 @@ struct PostgresStatement {
         self.sql = sql
         self.parameters = parameters
     }
+
+    /// About how many bytes it takes on its way.
+    var size: Int { parameters.reduce(sql.utf8.count) { $0 + $1.size } }
 }
 
 /// One handle of libpq. Belongs to the executor of its ``PostgresWorker``.
@@ -29,7 +32,7 @@ final class PostgresConnection {
     private static let preparedLimit = 500
 
     /// What a prepared statement is made for: with other types of parameters it is another one.
-    private struct Preparation: Hashable {
+    fileprivate struct Preparation: Hashable {
         var sql: String
         var types: [Oid]
     }
@@ -78,7 +81,7 @@ final class PostgresConnection {
     var isUsable: Bool { !isBroken && PQstatus(handle) == CONNECTION_OK && PQtransactionStatus(handle) == PQTRANS_IDLE }
 
     /// What a cancel request is made from; outlives the connection.
-    var cancelHandle: PostgresCancel? { PQgetCancel(handle).map(PostgresCancel.init) }
+    private(set) lazy var cancelHandle: PostgresCancel? = PQgetCancel(handle).map(PostgresCancel.init)
 
     // MARK: One statement
 
@@ -198,22 +201,40 @@ final class PostgresConnection {
     /// Runs statements in one transaction and one round trip; the results are in their order. The first error undoes all
     /// of them.
     func pipeline(_ statements: [PostgresStatement]) throws(PostgresError) -> [PostgresResult] {
-        let frame =
-            [PostgresStatement("BEGIN ISOLATION LEVEL READ COMMITTED")] + session.localSettings + statements
-            + [PostgresStatement("COMMIT")]
-        let results = try batch(frame)
-        return Array(results[(1 + session.localSettings.count)...].dropLast())
+        let frame = framed(statements)
+        return frame.results(try batch(frame.statements))
+    }
+
+    /// Statements that travel as one transaction.
+    struct Frame {
+        let statements: [PostgresStatement]
+        fileprivate let inner: Range<Int>
+
+        /// Those of the results that are of the statements themselves.
+        func results(_ all: [PostgresResult]) -> [PostgresResult] { Array(all[inner]) }
+    }
+
+    private func framed(_ statements: [PostgresStatement]) -> Frame {
+        let start = [PostgresStatement("BEGIN ISOLATION LEVEL READ COMMITTED")] + session.localSettings
+        return Frame(
+            statements: start + statements + [PostgresStatement("COMMIT")],
+            inner: start.count..<(start.count + statements.count))
     }
 
     /// The same without asking for a transaction: statements that are sent together are one. Its isolation is the session's,
     /// which has to be read committed where that matters.
-    func atomically(_ statements: [PostgresStatement]) throws(PostgresError) -> [PostgresResult] {
-        session.isPooled ? try pipeline(statements) : try batch(statements)
+    func atomic(_ statements: [PostgresStatement]) -> Frame {
+        session.isPooled ? framed(statements) : Frame(statements: statements, inner: statements.indices)
     }
 
     /// Sends statements together and collects what each of them returned. Without `BEGIN` among them they are one
     /// implicit transaction.
     func batch(_ statements: [PostgresStatement]) throws(PostgresError) -> [PostgresResult] {
+        try receive(try send(statements))
+    }
+
+    /// Sends statements whose results ``receive(_:)`` then reads; nothing else may be done with the connection before that.
+    func send(_ statements: [PostgresStatement]) throws(PostgresError) -> Sent {
         guard PQenterPipelineMode(handle) == 1 else { throw failure() }
         var steps: [Step] = []
         var pending: [Preparation: String] = [:]
@@ -234,20 +255,38 @@ final class PostgresConnection {
             steps.append(.execution)
         }
         try sent(PQpipelineSync(handle))
-        return try collect(steps)
+        return Sent(steps: steps)
+    }
+
+    /// Whether the answer to what was sent arrives within `patience`. It comes in one piece, unless it is long.
+    func isAnswered(within patience: Duration) -> Bool {
+        let deadline = MonotonicTime.now.advanced(by: patience)
+        while PQconsumeInput(handle) == 1, PQisBusy(handle) != 0 {
+            let rest = (deadline.nanoseconds - MonotonicTime.now.nanoseconds) / 1_000_000
+            if rest <= 0 { return false }
+            var descriptor = pollfd(fd: PQsocket(handle), events: Int16(POLLIN), revents: 0)
+            _ = poll(&descriptor, 1, Int32(clamping: rest))
+        }
+        return true
+    }
+
+    /// What was sent together.
+    struct Sent {
+        fileprivate let steps: [Step]
     }
 
     /// What the server answers one after the other in a pipeline.
-    private enum Step {
+    fileprivate enum Step {
         case preparation(Preparation, name: String)
         case execution
     }
 
-    private func collect(_ steps: [Step]) throws(PostgresError) -> [PostgresResult] {
+    /// Collects what each of the statements returned.
+    func receive(_ sent: Sent) throws(PostgresError) -> [PostgresResult] {
         var collected: [PostgresResult] = []
         var failed: PostgresError?
         failedIndex = nil
-        for step in steps {
+        for step in sent.steps {
             while let next = PQgetResult(handle) {
                 let result = PostgresResult(next)
                 switch result.status {

@@ -11,10 +11,21 @@ final class PostgresPool: Sendable {
         var waiters: [(id: Int, continuation: CheckedContinuation<PostgresWorker?, Never>)] = []
         var nextWaiter = 0
         var isClosed = false
+        /// How many connections are taken.
+        var taken = 0
+        /// Who waits until none is.
+        var whenIdle: [CheckedContinuation<Void, Never>] = []
         /// Whether a connection was ever made; before that nothing is worth trying again.
         var wasConnected = false
         /// How many calls have found their connection lost.
         var losses = 0
+
+        /// A connection that nobody has; nil for none, and once the pool is closed.
+        mutating func take() -> PostgresWorker? {
+            guard !isClosed, let worker = idle.popLast() else { return nil }
+            taken += 1
+            return worker
+        }
     }
 
     private let state: Mutex<State>
@@ -43,11 +54,28 @@ final class PostgresPool: Sendable {
     func run<Value: Sendable>(
         _ retry: Retry, _ body: @escaping @Sendable (PostgresConnection) throws(StoreError) -> Value
     ) async throws(StoreError) -> Value {
+        try await run(retry) { worker in await worker.run(body) }
+    }
+
+    /// Sends statements together on a connection, and hands `body` what returns their results. See
+    /// ``PostgresWorker/exchange(_:_:)``.
+    func exchange<Value: Sendable>(
+        _ retry: Retry, _ statements: @escaping @Sendable (PostgresConnection) -> [PostgresStatement],
+        _ body: @escaping @Sendable (
+            PostgresConnection, () throws(PostgresError) -> [PostgresResult]
+        ) throws(StoreError) -> Value
+    ) async throws(StoreError) -> Value {
+        try await run(retry) { worker in await worker.exchange(statements, body) }
+    }
+
+    private func run<Value: Sendable>(
+        _ retry: Retry, _ call: (PostgresWorker) async -> PostgresWorker.Outcome<Value>
+    ) async throws(StoreError) -> Value {
         var pause = Backoff(limit: reconnectTimeout)
         while true {
             if Task.isCancelled { throw StoreError(.cancelled, "the call was cancelled before it began") }
             let worker = try await take()
-            let outcome = await worker.run(body)
+            let outcome = await call(worker)
             give(back: worker)
             if case .notConnected = outcome {} else { state.withLock { $0.wasConnected = true } }
             switch outcome {
@@ -77,7 +105,7 @@ final class PostgresPool: Sendable {
     /// A connection; waits for one, unless the task is cancelled.
     private func take() async throws(StoreError) -> PostgresWorker {
         let (id, idle) = state.withLock { state -> (Int, PostgresWorker?) in
-            if !state.isClosed, let worker = state.idle.popLast() { return (0, worker) }
+            if let worker = state.take() { return (0, worker) }
             state.nextWaiter += 1
             return (state.nextWaiter, nil)
         }
@@ -86,7 +114,7 @@ final class PostgresPool: Sendable {
             await withCheckedContinuation { (continuation: CheckedContinuation<PostgresWorker?, Never>) in
                 let now = state.withLock { state -> PostgresWorker?? in
                     if state.isClosed || Task.isCancelled { return .some(nil) }
-                    if let worker = state.idle.popLast() { return worker }
+                    if let worker = state.take() { return worker }
                     state.waiters.append((id, continuation))
                     return nil
                 }
@@ -105,17 +133,20 @@ final class PostgresPool: Sendable {
     }
 
     private func give(back worker: PostgresWorker) {
-        let waiter = state.withLock { state -> CheckedContinuation<PostgresWorker?, Never>? in
-            if state.waiters.isEmpty {
-                state.idle.append(worker)
-                return nil
-            }
-            return state.waiters.removeFirst().continuation
+        let (waiter, idle) = state.withLock {
+            state -> (CheckedContinuation<PostgresWorker?, Never>?, [CheckedContinuation<Void, Never>]) in
+            if !state.waiters.isEmpty { return (state.waiters.removeFirst().continuation, []) }
+            state.idle.append(worker)
+            state.taken -= 1
+            if state.taken > 0 { return (nil, []) }
+            defer { state.whenIdle = [] }
+            return (nil, state.whenIdle)
         }
         waiter?.resume(returning: worker)
+        for continuation in idle { continuation.resume() }
     }
 
-    /// Closes all connections, each when its call is done.
+    /// Closes all connections once the calls that have them are done.
     func close() async {
         let waiters = state.withLock { state in
             state.isClosed = true
@@ -123,6 +154,13 @@ final class PostgresPool: Sendable {
             return state.waiters
         }
         for waiter in waiters { waiter.continuation.resume(returning: nil) }
+        await withCheckedContinuation { continuation in
+            let isIdle = state.withLock { state in
+                if state.taken > 0 { state.whenIdle.append(continuation) }
+                return state.taken == 0
+            }
+            if isIdle { continuation.resume() }
+        }
         for worker in workers { await worker.close() }
     }
 }

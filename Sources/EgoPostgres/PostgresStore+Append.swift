@@ -69,16 +69,30 @@ extension PostgresStore {
     /// Writes a plan in one transaction and one round trip.
     private func attempt(_ plan: AppendPlan, _ group: [AppendRequest]) async throws(StoreError) -> Attempt {
         let write = AppendWrite(plan, group, shardCount: shardCount, clock: clock, trimmedJoin: trimmedJoin)
-        let calm = calm
-        return try await appenders.run(.again) { (connection) throws(StoreError) in
+        if write.lone != nil, calm.isExpected {
+            if let attempt = try await attempt(write, isLocked: false) { return attempt }
+            calm.wasMissed()
+        }
+        return try await attempt(write, isLocked: true) ?? .refused(nil)
+    }
+
+    /// - Parameter isLocked: whether it is to hold the lock; without it only a lone event can be tried, where a connection
+    ///   has a session of its own.
+    /// - Returns: nil when that could not decide.
+    private func attempt(_ write: AppendWrite, isLocked: Bool) async throws(StoreError) -> Attempt? {
+        @Sendable func frame(_ connection: PostgresConnection) -> PostgresConnection.Frame {
+            guard !isLocked, let lone = write.lone, !connection.session.isPooled else {
+                return connection.atomic([Self.lockShared, write.statement])
+            }
+            return connection.atomic([lone(false)])
+        }
+        return try await appenders.exchange(.again) {
+            frame($0).statements
+        } _: { (connection, receive) throws(StoreError) in
             do throws(PostgresError) {
-                if let lone = write.lone, !connection.session.isPooled, calm.isExpected {
-                    let result = try connection.batch([lone(false)])[0]
-                    if write.isCalm(result) { return Self.attempt(write, result) }
-                    calm.wasMissed()
-                }
-                let results = try connection.atomically([Self.lockShared, write.statement])
+                let results = frame(connection).results(try receive())
                 guard let result = results.last else { return .refused(nil) }
+                if results.count == 1, !write.isWritten(result) { return nil }
                 return Self.attempt(write, result)
             } catch {
                 let failure = StoreError(error, during: "append")

@@ -45,7 +45,7 @@ public enum PostgresValue: Sendable, Hashable {
 
 extension PostgresValue {
     /// How many bytes it takes on its way.
-    fileprivate var size: Int {
+    var size: Int {
         switch self {
         case .null: 0
         case .bool: 1

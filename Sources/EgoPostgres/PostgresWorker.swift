@@ -2,15 +2,22 @@ import Dispatch
 import EgoCore
 import Synchronization
 
-/// A connection and the serial queue that it belongs to: blocking calls never run on the cooperative pool.
+/// A connection and the serial queue that it waits on: no call blocks a thread of the cooperative pool, but for the moment
+/// of a short ``exchange(_:_:)``.
 ///
-/// `@unchecked Sendable`: `connection` is touched on `queue` only.
+/// `@unchecked Sendable`: one call at a time uses a worker, the pool's lock comes between two of them, and a call that goes
+/// on on `queue` waits for that.
 final class PostgresWorker: @unchecked Sendable {
     private let queue = DispatchQueue(label: "ego.postgres")
     private let url: PostgresURL
     private let options: PostgresStoreOptions
     private var connection: PostgresConnection?
     private var isClosed = false
+    private let pace = CallPace()
+    /// How long the cooperative pool's thread waits for an answer: twice what counts as quick.
+    private static let patience = Duration.milliseconds(2)
+    /// What a socket takes without waiting for the server to read, and more.
+    private static let shortBytes = 1 << 15
     /// The call that is under way, for whoever cancels it.
     private let current = Mutex<Call?>(nil)
 
@@ -59,6 +66,14 @@ final class PostgresWorker: @unchecked Sendable {
             call?.cancel = connection.cancelHandle
             return call?.isCancelled ?? false
         }
+        return end(connection, isCancelled: isCancelled, body)
+    }
+
+    /// Runs `body`, and sees what became of the connection.
+    private func end<Value: Sendable>(
+        _ connection: PostgresConnection, isCancelled: Bool,
+        _ body: (PostgresConnection) throws(StoreError) -> Value
+    ) -> Outcome<Value> {
         let outcome: Outcome<Value>
         if isCancelled {
             outcome = .failed(StoreError(.cancelled, "the call was cancelled before it began"))
@@ -72,6 +87,74 @@ final class PostgresWorker: @unchecked Sendable {
         // A late request to cancel must not meet the next call.
         if wasCancelled || !connection.isUsable { self.connection = nil }
         return outcome
+    }
+
+    /// Sends statements together, and hands `body` what returns their results.
+    ///
+    /// Where answers have come quickly of late, the caller's own thread sends, and waits for a moment: to hand the call to
+    /// another thread and its result back wakes a thread each way, which takes as long as a commit. Longer than a moment
+    /// only the queue's thread waits, so that a server which hangs takes no thread from anybody.
+    func exchange<Value: Sendable>(
+        _ statements: @escaping @Sendable (PostgresConnection) -> [PostgresStatement],
+        _ body: @escaping @Sendable (
+            PostgresConnection, () throws(PostgresError) -> [PostgresResult]
+        ) throws(StoreError) -> Value
+    ) async -> Outcome<Value> {
+        let start = MonotonicTime.now
+        defer { pace.took(since: start) }
+        guard pace.isQuick, let connection, connection.isUsable else { return await exchangeAtLength(statements, body) }
+        let sent = statements(connection)
+        guard sent.reduce(0, { $0 + $1.size }) <= Self.shortBytes else { return await exchangeAtLength(statements, body) }
+        current.withLock { $0 = Call(cancel: connection.cancelHandle) }
+        let outcome = await withTaskCancellationHandler {
+            let receive: Receive
+            do throws(PostgresError) {
+                receive = .sent(try connection.send(sent))
+            } catch {
+                receive = .failed(error)
+            }
+            if case .failed = receive { return end(receive, body) }
+            if connection.isAnswered(within: Self.patience) { return end(receive, body) }
+            return await withCheckedContinuation { continuation in
+                queue.async { [self] in continuation.resume(returning: end(receive, body)) }
+            }
+        } onCancel: {
+            cancel()
+        }
+        await pace.giveWay()
+        return outcome
+    }
+
+    private func exchangeAtLength<Value: Sendable>(
+        _ statements: @escaping @Sendable (PostgresConnection) -> [PostgresStatement],
+        _ body: @escaping @Sendable (
+            PostgresConnection, () throws(PostgresError) -> [PostgresResult]
+        ) throws(StoreError) -> Value
+    ) async -> Outcome<Value> {
+        await run { (connection) throws(StoreError) in
+            try body(connection) { () throws(PostgresError) in try connection.batch(statements(connection)) }
+        }
+    }
+
+    /// What was sent, or why it could not be.
+    private enum Receive: Sendable {
+        case sent(PostgresConnection.Sent)
+        case failed(PostgresError)
+    }
+
+    private func end<Value: Sendable>(
+        _ receive: Receive,
+        _ body: (PostgresConnection, () throws(PostgresError) -> [PostgresResult]) throws(StoreError) -> Value
+    ) -> Outcome<Value> {
+        guard let connection else { return .failed(StoreError(.closed, "the store is closed")) }
+        return end(connection, isCancelled: false) { (connection) throws(StoreError) in
+            try body(connection) { () throws(PostgresError) in
+                switch receive {
+                case .sent(let sent): try connection.receive(sent)
+                case .failed(let error): throw error
+                }
+            }
+        }
     }
 
     private func outcomeOf<Value: Sendable>(

@@ -70,8 +70,7 @@ final class SQLiteWorker: Sendable {
         }
         guard let (value, isCheckpointDue) = try result?.get() else { return nil }
         if isCheckpointDue { queue.async { [self] in checkpoint() } }
-        // A caller that goes on and on would keep the thread for itself, where there may be no other one.
-        if value != nil { await Task.yield() }
+        if value != nil { await pace.giveWay() }
         return value
     }
 

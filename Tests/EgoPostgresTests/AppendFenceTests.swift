@@ -55,6 +55,59 @@ struct AppendFenceTests {
         await store.close()
     }
 
+    @Test("keeps no thread of the pool while it waits for the server")
+    func threads() async throws {
+        let fresh = try await Fresh("fence")
+        let stores = [try await fresh.open(), try await fresh.open(), try await fresh.open()]
+        // Quick ones first: those that follow begin on the pool's threads.
+        for number in 0..<20 {
+            for (index, store) in stores.enumerated() {
+                _ = try await store.append([append("a\(index)", expecting: .exact(SequenceNumber(UInt64(number))))])
+            }
+        }
+        let session = try Session(fresh)
+        try session.send("BEGIN; \(Self.lockExclusive)")
+        let appends = stores.enumerated().map { index, store in
+            Task { try await store.append([append("a\(index)", expecting: .exact(20))])[0] }
+        }
+        // With two processors the pool has two threads, and this would not come back with three in the way.
+        try await waiting(fresh, 3)
+        try session.send("COMMIT;")
+        try session.end()
+        for append in appends {
+            guard case .appended(let last, _) = try await append.value else {
+                Issue.record("nobody else writes")
+                continue
+            }
+            #expect(last == 21)
+        }
+        for store in stores { await store.close() }
+    }
+
+    @Test("that waits for the server is ended on the server when it is cancelled")
+    func cancelled() async throws {
+        let fresh = try await Fresh("fence")
+        let store = try await fresh.open()
+        for number in 0..<20 {
+            _ = try await store.append([append("a", expecting: .exact(SequenceNumber(UInt64(number))))])
+        }
+        let session = try Session(fresh)
+        try session.send("BEGIN; \(Self.lockExclusive)")
+        let late = Task { try await store.append([append("a", expecting: .exact(20))]) }
+        try await waiting(fresh)
+        late.cancel()
+        let error = await #expect(throws: StoreError.self) { try await late.value }
+        #expect(error?.code == .cancelled)
+        try session.send("COMMIT;")
+        try session.end()
+        let outcome = try await store.append([append("a", expecting: .exact(20))])[0]
+        guard case .appended(21, _) = outcome else {
+            Issue.record("\(outcome)")
+            return
+        }
+        await store.close()
+    }
+
     @Test("knows where each event of a group is")
     func places() async throws {
         let fresh = try await Fresh("fence")
@@ -71,10 +124,10 @@ struct AppendFenceTests {
         await store.close()
     }
 
-    private func waiting(_ fresh: Fresh) async throws {
+    private func waiting(_ fresh: Fresh, _ count: Int = 1) async throws {
         let deadline = ContinuousClock.now + .seconds(30)
         while try fresh.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-            .filter(\.isNumber) != "1"
+            .filter(\.isNumber) != "\(count)"
         {
             if ContinuousClock.now > deadline { throw StoreError(.busy, "the append does not wait") }
             try await Task.sleep(for: .milliseconds(5))

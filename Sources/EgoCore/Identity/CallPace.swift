@@ -7,7 +7,10 @@ import Synchronization
 package final class CallPace: Sendable {
     /// What calls have to be quicker than, in nanoseconds; to wake two threads takes a tenth of it.
     private static let limit: Int64 = 1_000_000
+    /// After so many nanoseconds in calls a thread of the cooperative pool is anybody's again.
+    private static let turn: Int64 = 2_000_000
     private let average = Atomic<Int64>(0)
+    private let kept = Atomic<Int64>(0)
 
     /// A pace that counts as quick until calls were not.
     package init() {}
@@ -17,8 +20,18 @@ package final class CallPace: Sendable {
 
     /// Takes note of a call that began at `start` and is over; the last four or so count.
     package func took(since start: MonotonicTime) {
-        let before = average.load(ordering: .relaxed)
         // Of two who do this at once one is not counted, which is no loss.
-        average.store(before + (MonotonicTime.now.nanoseconds - start.nanoseconds - before) / 4, ordering: .relaxed)
+        let duration = MonotonicTime.now.nanoseconds - start.nanoseconds
+        let before = average.load(ordering: .relaxed)
+        average.store(before + (duration - before) / 4, ordering: .relaxed)
+        kept.store(kept.load(ordering: .relaxed) + duration, ordering: .relaxed)
+    }
+
+    /// Lets others have the caller's thread, once it was kept for long enough in calls. A caller that goes on and on would
+    /// keep it for itself, where there may be no other one; each time, it would wake another thread for nothing.
+    package func giveWay() async {
+        if kept.load(ordering: .relaxed) < Self.turn { return }
+        kept.store(0, ordering: .relaxed)
+        await Task.yield()
     }
 }
