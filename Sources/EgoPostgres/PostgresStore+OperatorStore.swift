@@ -49,12 +49,14 @@ extension PostgresStore {
             SELECT p.id, x.kind, greatest(x.floor, \(trimmed("p.id"))), coalesce(newest.shard_number, s.shard_number, x.shard),
                 newest.sequence_number, (SELECT count(*) FROM events_store WHERE persistence_id = p.id),
                 oldest."timestamp", newest."timestamp", newest.is_encrypted, s.version_number, s."timestamp",
-                t.sequence_number
+                t.sequence_number, t.erased_at, newest.transaction_id, newest.position,
+                EXISTS (SELECT 1 FROM snapshots_store WHERE persistence_id = p.id)
             FROM page p
             LEFT JOIN LATERAL (SELECT * FROM ego_entities WHERE persistence_id = p.id LIMIT 1) x ON true
             LEFT JOIN LATERAL (SELECT "timestamp" FROM events_store WHERE persistence_id = p.id
                 ORDER BY sequence_number LIMIT 1) oldest ON true
-            LEFT JOIN LATERAL (SELECT sequence_number, shard_number, "timestamp", is_encrypted FROM events_store
+            LEFT JOIN LATERAL (SELECT sequence_number, shard_number, "timestamp", is_encrypted, transaction_id, position
+                FROM events_store
                 WHERE persistence_id = p.id ORDER BY sequence_number DESC LIMIT 1) newest ON true
             LEFT JOIN LATERAL (SELECT * FROM states_store WHERE persistence_id = p.id LIMIT 1) s ON true
             LEFT JOIN LATERAL (SELECT * FROM ego_tombstones WHERE persistence_id = p.id LIMIT 1) t ON true
@@ -63,17 +65,19 @@ extension PostgresStore {
     }
 
     public func entities(_ query: EntityQuery) async throws(StoreError) -> [EntitySummary] {
-        let (sql, shardCount, clock) = (entitiesSQL, shardCount, clock)
+        let (sql, shardCount, clock, isAdopted) = (entitiesSQL, shardCount, clock, layout.isAdopted)
         let parameters: [PostgresValue] = [
             .text(query.after?.rawValue ?? ""), .text(query.prefix ?? ""), .optional(query.kind),
             query.shard.map(PostgresValue.shard) ?? .null, .integer(Int64(query.limit)),
         ]
         return try await read("list entities") { (connection) throws(PostgresError) in
-            try connection.all(sql, parameters) { Self.summary($0, shardCount, clock) }
+            try connection.all(sql, parameters) { Self.summary($0, shardCount, clock, isAdopted) }
         }
     }
 
-    private static func summary(_ row: PostgresRow, _ shardCount: UInt32, _ clock: StoredClock) -> EntitySummary {
+    private static func summary(
+        _ row: PostgresRow, _ shardCount: UInt32, _ clock: StoredClock, _ isAdopted: Bool
+    ) -> EntitySummary {
         let id = PersistenceID(stored: row.text(0))
         let isDurableState = !row.isNull(9)
         let last = max(row.integer(2), row.integer(4), row.integer(11))
@@ -82,10 +86,21 @@ extension PostgresStore {
         return EntitySummary(
             persistenceID: id, kind: row.optionalText(1),
             sequenceNumber: SequenceNumber(UInt64(clamping: isDurableState && last == 0 ? row.integer(9) : last)),
-            eventCount: Int(row.integer(5)), isDurableState: isDurableState, shard: shard,
+            floor: SequenceNumber(UInt64(clamping: row.integer(2))), eventCount: Int(row.integer(5)),
+            lastOffset: row.isNull(4) ? nil : lastOffset(row, isAdopted), hasSnapshots: row.bool(15),
+            isDurableState: isDurableState, shard: shard,
             firstTimestamp: row.optionalInteger(6).map(clock.moment),
             lastTimestamp: row.optionalInteger(7).map(clock.moment) ?? stateTime,
-            isEncrypted: row.bool(8), isErased: !row.isNull(11))
+            isEncrypted: row.bool(8), erasedAt: row.optionalInteger(12).map { Timestamp(unixNanoseconds: $0) })
+    }
+
+    /// The place of an entity's last event, as the event itself has it.
+    private static func lastOffset(_ row: PostgresRow, _ isAdopted: Bool) -> Offset {
+        if !isAdopted {
+            return Offset(transactionID: UInt64(clamping: row.integer(7)), position: Position(row.integer(4)))
+        }
+        return row.isNull(13)
+            ? .start : Offset(transactionID: row.transactionID(13), position: Position(row.integer(14)))
     }
 
     public func statistics() async throws(StoreError) -> StoreStatistics {

@@ -8,7 +8,9 @@ extension SQLiteStore {
             (SELECT timestamp FROM ego_events WHERE entity = e.id ORDER BY sequence_number LIMIT 1),
             (SELECT timestamp FROM ego_events WHERE entity = e.id ORDER BY sequence_number DESC LIMIT 1),
             (SELECT flags FROM ego_events WHERE entity = e.id ORDER BY sequence_number DESC LIMIT 1),
-            s.version, s.timestamp, t.sequence_number
+            s.version, s.timestamp, t.sequence_number, t.erased_at,
+            (SELECT position FROM ego_events WHERE entity = e.id ORDER BY sequence_number DESC LIMIT 1),
+            EXISTS (SELECT 1 FROM ego_snapshots WHERE entity = e.id)
         FROM ego_entities e
         LEFT JOIN ego_names k ON k.id = e.kind
         LEFT JOIN ego_states s ON s.entity = e.id
@@ -51,13 +53,16 @@ extension SQLiteStore {
         return EntitySummary(
             persistenceID: PersistenceID(stored: row.text(0)), kind: row.optionalText(1),
             sequenceNumber: SequenceNumber(UInt64(isDurableState && last == 0 ? row.integer(9) : last)),
-            eventCount: Int(row.integer(5)), isDurableState: isDurableState,
+            floor: SequenceNumber(UInt64(clamping: row.integer(2))), eventCount: Int(row.integer(5)),
+            lastOffset: row.isNull(13) ? nil : Offset(position: Position(row.integer(13))),
+            hasSnapshots: row.integer(14) != 0, isDurableState: isDurableState,
             shard: Shard(UInt64(bitPattern: row.integer(3))),
             firstTimestamp: row.isNull(6) ? nil : Timestamp(unixNanoseconds: row.integer(6)),
             lastTimestamp: row.isNull(7)
                 ? (isDurableState ? Timestamp(unixNanoseconds: row.integer(10)) : nil)
                 : Timestamp(unixNanoseconds: row.integer(7)),
-            isEncrypted: EventFlags(rawValue: row.integer(8)).isEncrypted, isErased: !row.isNull(11))
+            isEncrypted: EventFlags(rawValue: row.integer(8)).isEncrypted,
+            erasedAt: row.isNull(12) ? nil : Timestamp(unixNanoseconds: row.integer(12)))
     }
 
     private static let selectStatistics = """

@@ -141,10 +141,11 @@ extension InMemoryStore: OperatorStore {
         let last = max(entity.last, entity.tombstone?.sequenceNumber ?? .zero)
         return EntitySummary(
             persistenceID: id, kind: entity.kind, sequenceNumber: last == .zero ? version : last,
-            eventCount: events.count, isDurableState: entity.state != nil, shard: entity.shard,
+            floor: entity.floor, eventCount: events.count, lastOffset: events.last?.offset,
+            hasSnapshots: !entity.snapshots.isEmpty, isDurableState: entity.state != nil, shard: entity.shard,
             firstTimestamp: events.first?.timestamp,
             lastTimestamp: events.last?.timestamp ?? entity.state?.timestamp,
-            isEncrypted: events.last?.isEncrypted ?? false, isErased: entity.tombstone != nil)
+            isEncrypted: events.last?.isEncrypted ?? false, erasedAt: entity.tombstone?.erasedAt)
     }
 
     public func statistics() async throws(StoreError) -> StoreStatistics {

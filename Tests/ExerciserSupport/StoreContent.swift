@@ -27,5 +27,12 @@ package struct StoreContent: Equatable {
             if let record = try await store.command(commandID, of: event.persistenceID) { commands.append(record) }
         }
         for index in events.indices { events[index].offset = .start }
+        for index in entities.indices {
+            entities[index].lastOffset = nil
+            if !entities[index].isErased { continue }
+            entities[index].erasedAt = Timestamp(unixNanoseconds: 0)
+            // It stands for events that are nowhere.
+            entities[index].floor = .zero
+        }
     }
 }

@@ -222,8 +222,14 @@ public struct EntitySummary: Sendable, Hashable {
     public var kind: String?
     /// The last event's number, or the durable state's version.
     public var sequenceNumber: SequenceNumber
+    /// Events up to and including this number were deleted on purpose; 0 when none was.
+    public var floor: SequenceNumber
     /// How many events are stored; less than ``sequenceNumber`` after a trim.
     public var eventCount: Int
+    /// The place of the last stored event in the journal; nil when there is none.
+    public var lastOffset: Offset?
+    /// Whether a snapshot of it is stored.
+    public var hasSnapshots: Bool
     /// Whether the entity has a durable state instead of events.
     public var isDurableState: Bool
     /// The entity's shard.
@@ -234,25 +240,31 @@ public struct EntitySummary: Sendable, Hashable {
     public var lastTimestamp: Timestamp?
     /// Whether an event of it is encrypted.
     public var isEncrypted: Bool
+    /// When it was erased; nil when it was not.
+    public var erasedAt: Timestamp?
+
     /// Whether it was erased.
-    public var isErased: Bool
+    public var isErased: Bool { erasedAt != nil }
 
     /// A summary with the given parts.
     public init(
-        persistenceID: PersistenceID, kind: String?, sequenceNumber: SequenceNumber, eventCount: Int,
-        isDurableState: Bool, shard: Shard, firstTimestamp: Timestamp?, lastTimestamp: Timestamp?, isEncrypted: Bool,
-        isErased: Bool
+        persistenceID: PersistenceID, kind: String?, sequenceNumber: SequenceNumber, floor: SequenceNumber,
+        eventCount: Int, lastOffset: Offset?, hasSnapshots: Bool, isDurableState: Bool, shard: Shard,
+        firstTimestamp: Timestamp?, lastTimestamp: Timestamp?, isEncrypted: Bool, erasedAt: Timestamp?
     ) {
         self.persistenceID = persistenceID
         self.kind = kind
         self.sequenceNumber = sequenceNumber
+        self.floor = floor
         self.eventCount = eventCount
+        self.lastOffset = lastOffset
+        self.hasSnapshots = hasSnapshots
         self.isDurableState = isDurableState
         self.shard = shard
         self.firstTimestamp = firstTimestamp
         self.lastTimestamp = lastTimestamp
         self.isEncrypted = isEncrypted
-        self.isErased = isErased
+        self.erasedAt = erasedAt
     }
 }
 

@@ -30,10 +30,34 @@ extension StoreContract {
             try law.expectEqual(first.sequenceNumber, 2, "the sequence number")
             try law.expectEqual(first.firstTimestamp, law.event(1).timestamp, "the first timestamp")
             try law.expectEqual(first.lastTimestamp, law.event(2).timestamp, "the last timestamp")
+            let last = try await store.events(of: try law.id("a-1"), from: 2, through: 2, limit: .standard).first
+            try law.expectEqual(first.lastOffset, last?.offset, "the place of the last event")
+            try law.expectEqual(first.hasSnapshots, false, "whether there is a snapshot")
+            try law.expectEqual(first.floor, 0, "the floor")
+            try law.expectEqual(first.erasedAt, nil, "when it was erased")
+            let state = try await store.entities(EntityQuery(prefix: "w-1"))[0]
+            try law.expectEqual(state.lastOffset, nil, "the place of the last event where there is none")
             let counts = try await store.statistics()
             try law.expectEqual(counts.entities, 5, "the number of entities")
             try law.expectEqual(counts.events, 8, "the number of events")
             try law.expectEqual(counts.durableStates, 1, "the number of durable states")
+            let id = try law.id("a-1")
+            try await store.save(
+                StoredSnapshot(
+                    persistenceID: id, sequenceNumber: 2, timestamp: law.start, payload: law.event(1).payload))
+            _ = try await store.commit([.deleteEvents(of: id, through: 2)], under: nil)
+            let trimmed = try await store.entities(EntityQuery(limit: 1))[0]
+            try law.expectEqual(trimmed.floor, 2, "the floor after events were deleted")
+            try law.expectEqual(trimmed.lastOffset, nil, "the place of the last event after all were deleted")
+            try law.expectEqual(trimmed.hasSnapshots, true, "whether there is a snapshot after one was saved")
+            let gone = try law.id("b-1")
+            _ = try await store.commit(
+                [
+                    .deleteEvents(of: gone, through: 2),
+                    .placeTombstone(Tombstone(persistenceID: gone, sequenceNumber: 2, erasedAt: law.start)),
+                ], under: nil)
+            try law.expectEqual(
+                try await store.entities(EntityQuery(prefix: "b-1"))[0].erasedAt, law.start, "when it was erased")
         },
         StoreLaw(nil, "changes are made together, and only under a lease that is held") { fixture, law in
             let store = try await fixture.makeStore()
