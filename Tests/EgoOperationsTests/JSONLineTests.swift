@@ -10,10 +10,10 @@ struct JSONLineTests {
     private func members(_ text: String) -> [String: String]? {
         var found: [String: String] = [:]
         do throws(ExportProblem) {
-            try JSONLineReader.read(Array(text.utf8)[...]) { name, value in
-                found[name] =
+            try read(Array(text.utf8)) { name, value in
+                found[name.string] =
                     switch value {
-                    case .text(let text): "s:\(text)"
+                    case .text(let text): "s:\(text.string)"
                     case .number(let number): "n:\(number)"
                     case .bool(let isOn): "b:\(isOn)"
                     case .other: "?"
@@ -21,6 +21,16 @@ struct JSONLineTests {
             }
         } catch { return nil }
         return found
+    }
+
+    private func read(
+        _ line: [UInt8], _ member: (JSONLineReader.Text, JSONLineReader.Value) -> Void
+    ) throws(ExportProblem) {
+        var failure: ExportProblem?
+        line.withUnsafeBufferPointer { line in
+            do throws(ExportProblem) { try JSONLineReader.read(line, member) } catch { failure = error }
+        }
+        if let failure { throw failure }
     }
 
     @Test("is read whatever its spaces, its order and its escapes")
@@ -48,7 +58,7 @@ struct JSONLineTests {
         ] { #expect(members(text) == nil, "\(text)") }
         var bytes = Array("{\"a\":\"x\"}".utf8)
         bytes[6] = 0xff
-        #expect(throws: ExportProblem.self) { try JSONLineReader.read(bytes[...]) { _, _ in } }
+        #expect(throws: ExportProblem.self) { try read(bytes) { _, _ in } }
     }
 
     @Test("gives what Foundation's decoder gives, on lines made by chance")

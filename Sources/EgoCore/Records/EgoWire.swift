@@ -6,6 +6,11 @@ public enum EgoWire {
     ///
     /// - Throws: ``PayloadError/malformed`` when the bytes are no such message.
     public static func event(_ bytes: [UInt8]) throws(PayloadError) -> PersistedEvent {
+        try bytes.withRawBytes { (bytes) throws(PayloadError) in try event(bytes) }
+    }
+
+    /// The same, from bytes where they lie.
+    package static func event(_ bytes: UnsafeRawBufferPointer) throws(PayloadError) -> PersistedEvent {
         try read(bytes) { (reader, bytes) throws(WireFormatError) in
             var event = PersistedEvent(
                 persistenceID: PersistenceID(stored: ""), sequenceNumber: 0,
@@ -147,13 +152,14 @@ public enum EgoWire {
         _ bytes: [UInt8],
         _ body: (inout WireReader, UnsafeRawBufferPointer) throws(WireFormatError) -> Message
     ) throws(PayloadError) -> Message {
-        do {
-            return try bytes.withRawBytes { (bytes) throws(WireFormatError) in
-                var reader = WireReader(bytes)
-                return try body(&reader, bytes)
-            }
-        } catch {
-            throw .malformed
-        }
+        try bytes.withRawBytes { (bytes) throws(PayloadError) in try read(bytes, body) }
+    }
+
+    private static func read<Message>(
+        _ bytes: UnsafeRawBufferPointer,
+        _ body: (inout WireReader, UnsafeRawBufferPointer) throws(WireFormatError) -> Message
+    ) throws(PayloadError) -> Message {
+        var reader = WireReader(bytes)
+        do { return try body(&reader, bytes) } catch { throw .malformed }
     }
 }

@@ -330,10 +330,10 @@ public struct JournalRetention: Sendable {
             }
         }
         var reader = try RecordReader(path, format: .jsonl, from: state.place)
-        while let records = try reader.nextPage(PageLimit(rows: Int(Self.batch))) {
+        while let page = try reader.nextPage(PageLimit(rows: Int(Self.batch))) {
             try Task.checkCancellation()
             var pages: [PersistenceID: [PersistedEvent]] = [:]
-            for case .event(let event) in records.map(\.record) where event.persistenceID.rawValue != state.kept {
+            for case .event(let event) in page.records.map(\.record) where event.persistenceID.rawValue != state.kept {
                 pages[event.persistenceID, default: []].append(event)
             }
             let ids = pages.keys.sorted()
@@ -344,7 +344,7 @@ public struct JournalRetention: Sendable {
                 state.summary.events += events.count
                 state.summary.bytes += events.bytes
             }
-            state.place = reader.offset
+            state.place = page.end
             let deleted = try await job.commit(
                 ids.map { .retireEvents(of: $0, through: pages[$0]?.last?.sequenceNumber ?? .zero) }, checkpoint: state)
             for (index, id) in ids.enumerated() {

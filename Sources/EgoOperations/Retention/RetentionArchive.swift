@@ -1,4 +1,3 @@
-import Crypto
 import EgoCore
 
 #if canImport(FoundationEssentials)
@@ -12,23 +11,23 @@ final class RetentionArchive {
     private(set) var events = 0
     private let file: ExportFile
     private let store: any Store
-    private let messages: MessageRegistry
-    private var hash = SHA256()
+    private let output: ExportOutput
 
     init(
         _ path: String, store: any Store, messages: MessageRegistry, metadata: StoreMetadata, now: Timestamp
     ) throws {
         self.store = store
-        self.messages = messages
-        file = try ExportFile(path)
+        let file = try ExportFile(path)
         try file.truncate(to: 0)
+        self.file = file
+        output = ExportOutput(messages, bytes: 0) { try file.write($0) }
         var selection = ExportSelection()
         // A part of the journal: entities whose events were deleted before begin in the middle.
         selection.until = now.unixNanoseconds
         let header = ExportHeader(
             storeID: metadata.storeID, origin: metadata.origin.rawValue, shardCount: metadata.shardCount,
             selection: selection)
-        try emit(Array(try Self.encode(header)) + [0x0a])
+        try write(header)
     }
 
     /// Adds the last `count` events of an entity up to a number.
@@ -38,9 +37,8 @@ final class RetentionArchive {
             try Task.checkCancellation()
             let found = try await store.events(of: id, from: next, through: last, limit: page)
             guard let final = found.last else { return }
-            var bytes: [UInt8] = []
-            for event in found { bytes += ExportRecord.event(event).line(messages) }
-            try emit(bytes)
+            for event in found { try output.add(event) }
+            try output.write()
             events += found.count
             next = final.sequenceNumber.next
         }
@@ -50,24 +48,20 @@ final class RetentionArchive {
     func complete(head: Offset) throws -> String {
         let trailer = ExportTrailer(
             events: events, entities: 0, snapshots: 0, states: 0, head: head.description,
-            sha256: Hexadecimal.text(hash.finalize()))
-        try emit(Array(try Self.encode(trailer)) + [0x0a])
+            sha256: output.sha256)
+        try write(trailer)
         try file.sync()
         try file.complete()
-        return Hexadecimal.text(hash.finalize())
+        return output.sha256
     }
 
     /// Removes the file, which has no name yet.
     func discard() { file.discard() }
 
-    private func emit(_ bytes: [UInt8]) throws {
-        hash.update(data: bytes)
-        try file.write(bytes)
-    }
-
-    private static func encode(_ value: some Encodable) throws -> Data {
+    private func write(_ line: some Encodable) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        return try encoder.encode(value)
+        output.append(String(decoding: try encoder.encode(line), as: UTF8.self) + "\n")
+        try output.write()
     }
 }

@@ -77,23 +77,13 @@ public struct JournalExport: Sendable {
     ///   - progress: called after each page with the place in the journal up to which events were written.
     /// - Throws: what `write` throws, `StoreError`, `CancellationError` between pages.
     public func write(
-        to write: ([UInt8]) throws -> Void, progress: @Sendable (String) -> Void = { _ in }
+        to write: @escaping ([UInt8]) throws -> Void, progress: @Sendable (String) -> Void = { _ in }
     ) async throws -> Summary {
         var checkpoint = try await start()
-        var hash = SHA256()
-        func emit(_ bytes: [UInt8]) throws {
-            hash.update(data: bytes)
-            checkpoint.summary.bytes += bytes.count
-            try write(bytes)
-        }
-        try emit(try await head())
-        while !checkpoint.isPastEntities {
-            try Task.checkCancellation()
-            try emit(try await nextPage(&checkpoint))
-            progress(checkpoint.summary.position)
-        }
-        try emit(trailer(checkpoint, hash))
-        checkpoint.summary.sha256 = Hexadecimal.text(hash.finalize())
+        let output = ExportOutput(messages, bytes: 0) { try write(Array($0)) }
+        try await writeHead(output)
+        try await writePages(&checkpoint, output) { checkpoint in progress(checkpoint.summary.position) }
+        try writeTrailer(&checkpoint, output)
         return checkpoint.summary
     }
 
@@ -167,33 +157,25 @@ public struct JournalExport: Sendable {
             return checkpoint.summary
         }
         if checkpoint.summary.bytes == 0 { try await checkForeign(path) }
-        var hash = SHA256()
         try file.truncate(to: checkpoint.summary.bytes)
-        try file.forEachBlock { hash.update(data: $0) }
-        func emit(_ bytes: [UInt8]) throws {
-            hash.update(data: bytes)
-            checkpoint.summary.bytes += bytes.count
-            try file.write(bytes)
-        }
-        func commit() async throws {
-            checkpoint.sha256 = Hexadecimal.text(hash.finalize())
+        let output = ExportOutput(messages, bytes: checkpoint.summary.bytes) { try file.write($0) }
+        try file.forEachBlock { output.hash.update(data: $0) }
+        func commit(_ checkpoint: inout Checkpoint) async throws {
+            checkpoint.sha256 = output.sha256
             // The file first: a checkpoint must not be ahead of what is on disk.
             try file.sync()
             if let job { _ = try await job.commit([], checkpoint: checkpoint) }
         }
-        if checkpoint.summary.bytes == 0 { try emit(try await head()) }
+        if checkpoint.summary.bytes == 0 { try await writeHead(output) }
         progress(checkpoint.summary.events)
-        while !checkpoint.isPastEntities {
-            try Task.checkCancellation()
-            try emit(try await nextPage(&checkpoint))
-            if job != nil { try await commit() }
+        try await writePages(&checkpoint, output) { checkpoint in
+            if job != nil { try await commit(&checkpoint) }
             progress(checkpoint.summary.events)
         }
-        try emit(trailer(checkpoint, hash))
-        checkpoint.summary.sha256 = Hexadecimal.text(hash.finalize())
+        try writeTrailer(&checkpoint, output)
         checkpoint.isWhole = true
         if format == .protobuf { try writeChecksum(checkpoint.summary.sha256, of: path) }
-        try await commit()
+        try await commit(&checkpoint)
         try file.complete()
         return checkpoint.summary
     }
@@ -219,8 +201,8 @@ public struct JournalExport: Sendable {
     /// Refuses to write over what another store's export has begun.
     private func checkForeign(_ path: String) async throws {
         let partial = ExportFile.partialPath(path)
-        guard let line = try? ImportFile(partial).nextLine(),
-            let header = try? JSONDecoder().decode(ExportHeader.self, from: Data(line)),
+        guard let line = try? ImportFile(partial).nextLine({ Data($0) }),
+            let header = try? JSONDecoder().decode(ExportHeader.self, from: line),
             header.storeID != (try await store.metadata().storeID)
         else { return }
         throw OperationError(
@@ -233,7 +215,7 @@ public struct JournalExport: Sendable {
         let name = path.split(separator: "/").last.map(String.init) ?? path
         let file = try ExportFile(path + ".sha256")
         try file.truncate(to: 0)
-        try file.write(Array("\(sum)  \(name)\n".utf8))
+        try file.write("\(sum)  \(name)\n")
         try file.sync()
         try file.complete()
     }
@@ -243,54 +225,100 @@ public struct JournalExport: Sendable {
             head: try await store.head().description, offset: selection.after ?? Offset.start.description)
     }
 
-    /// What stands before the records.
-    private func head() async throws -> [UInt8] {
-        if format == .protobuf { return [] }
+    /// Writes what stands before the records.
+    private func writeHead(_ output: ExportOutput) async throws {
+        if format == .protobuf { return }
         let metadata = try await store.metadata()
         let header = ExportHeader(
             storeID: metadata.storeID, origin: metadata.origin.rawValue, shardCount: metadata.shardCount,
             selection: selection)
-        return Array((try JobText.encode(header) + "\n").utf8)
+        output.append(try JobText.encode(header) + "\n")
+        try output.write()
     }
 
-    private func trailer(_ checkpoint: Checkpoint, _ hash: SHA256) throws -> [UInt8] {
-        if format == .protobuf { return [] }
-        let summary = checkpoint.summary
-        let trailer = ExportTrailer(
-            events: summary.events, entities: summary.entities, snapshots: summary.snapshots, states: summary.states,
-            head: checkpoint.head, sha256: Hexadecimal.text(hash.finalize()))
-        return Array((try JobText.encode(trailer) + "\n").utf8)
+    private func writeTrailer(_ checkpoint: inout Checkpoint, _ output: ExportOutput) throws {
+        if format == .jsonl {
+            let summary = checkpoint.summary
+            let trailer = ExportTrailer(
+                events: summary.events, entities: summary.entities, snapshots: summary.snapshots,
+                states: summary.states, head: checkpoint.head, sha256: output.sha256)
+            output.append(try JobText.encode(trailer) + "\n")
+            try output.write()
+        }
+        (checkpoint.summary.bytes, checkpoint.summary.sha256) = (output.bytes, output.sha256)
     }
 
     // MARK: Pages
 
-    private func nextPage(_ checkpoint: inout Checkpoint) async throws -> [UInt8] {
-        if checkpoint.isPastEvents { return try await nextEntities(&checkpoint) }
-        let events =
-            selection.ids.isEmpty ? try await nextOfJournal(&checkpoint) : try await nextOfEntity(&checkpoint)
-        var bytes: [UInt8] = []
+    /// Writes what is to come.
+    ///
+    /// - Parameter done: called after each page.
+    private func writePages(
+        _ checkpoint: inout Checkpoint, _ output: ExportOutput, _ done: (inout Checkpoint) async throws -> Void
+    ) async throws {
+        func end(_ checkpoint: inout Checkpoint) async throws {
+            try output.write()
+            checkpoint.summary.bytes = output.bytes
+            try await done(&checkpoint)
+        }
+        try Task.checkCancellation()
+        if selection.ids.isEmpty { try await writeJournal(&checkpoint, output, end) }
+        while !checkpoint.isPastEvents {
+            try Task.checkCancellation()
+            try await write(try await nextOfEntity(&checkpoint), &checkpoint, output)
+            try await end(&checkpoint)
+        }
+        if format == .protobuf || !selection.hasEntities { checkpoint.isPastEntities = true }
+        while !checkpoint.isPastEntities {
+            try Task.checkCancellation()
+            try await nextEntities(&checkpoint, output)
+            try await end(&checkpoint)
+        }
+    }
+
+    /// Writes the events of all entities. The next page is read while one is written.
+    private func writeJournal(
+        _ checkpoint: inout Checkpoint, _ output: ExportOutput, _ end: (inout Checkpoint) async throws -> Void
+    ) async throws {
+        if checkpoint.isPastEvents { return }
+        let head = Offset(checkpoint.head) ?? .start
+        var after = Offset(checkpoint.offset) ?? .start
+        var next: JournalPage? = try await journal(after: after)
+        while let page = next {
+            try Task.checkCancellation()
+            checkpoint.isPastEvents = page.reachedHead || page.next >= head
+            let isLast = checkpoint.isPastEvents
+            async let following = isLast ? nil : journal(after: page.next)
+            // Ascending, as the journal is.
+            let isBeforeHead = page.events.last.map { $0.offset <= head } ?? true
+            let events = isBeforeHead ? page.events : page.events.filter { $0.offset <= head }
+            try await write(events, &checkpoint, output)
+            checkpoint.offset = page.next.description
+            // With filters too, so that the next export can go on after what was looked at.
+            checkpoint.summary.position = max(after, min(page.next, head)).description
+            after = page.next
+            try await end(&checkpoint)
+            next = try await following
+        }
+    }
+
+    private func journal(after offset: Offset) async throws -> JournalPage {
+        try await store.journal(after: offset, shard: selection.shard.map { Shard($0) }, limit: page)
+    }
+
+    /// Writes those of these events that the selection has.
+    private func write(
+        _ events: [PersistedEvent], _ checkpoint: inout Checkpoint, _ output: ExportOutput
+    ) async throws {
         let kinds = try await kinds(of: events)
         for event in events where matches(event, kinds) {
             switch format {
-            case .jsonl: bytes += ExportRecord.event(event).line(messages)
-            case .protobuf: bytes += WireWriter.delimited(EgoWire.bytes(event))
+            case .jsonl: try output.add(event)
+            case .protobuf: try output.add(delimited: EgoWire.bytes(event))
             }
             checkpoint.summary.events += 1
             if !selection.ids.isEmpty { checkpoint.summary.position = event.offset.description }
         }
-        if checkpoint.isPastEvents, format == .protobuf || !selection.hasEntities { checkpoint.isPastEntities = true }
-        return bytes
-    }
-
-    private func nextOfJournal(_ checkpoint: inout Checkpoint) async throws -> [PersistedEvent] {
-        let head = Offset(checkpoint.head) ?? .start
-        let after = Offset(checkpoint.offset) ?? .start
-        let found = try await store.journal(after: after, shard: selection.shard.map { Shard($0) }, limit: page)
-        checkpoint.offset = found.next.description
-        // With filters too, so that the next export can go on after what was looked at.
-        checkpoint.summary.position = max(after, min(found.next, head)).description
-        if found.reachedHead || found.next >= head { checkpoint.isPastEvents = true }
-        return found.events.filter { $0.offset <= head }
     }
 
     private func nextOfEntity(_ checkpoint: inout Checkpoint) async throws -> [PersistedEvent] {
@@ -330,24 +358,23 @@ public struct JournalExport: Sendable {
     }
 
     /// The next entities with their snapshots and states: as many as fit a page.
-    private func nextEntities(_ checkpoint: inout Checkpoint) async throws -> [UInt8] {
+    private func nextEntities(_ checkpoint: inout Checkpoint, _ output: ExportOutput) async throws {
         let head = Offset(checkpoint.head) ?? .start
         let found = try await entities(after: checkpoint.entity)
-        var bytes: [UInt8] = []
+        let start = output.bytes
         for entity in found {
             let id = entity.persistenceID
             if let record = try await record(of: entity, head) {
-                bytes += ExportRecord.entity(record).line(messages)
+                try output.add(record)
                 checkpoint.summary.entities += 1
                 // What is left of an erased entity goes nowhere.
-                if record.erasedAt == nil { bytes += try await contents(of: record, &checkpoint.summary) }
+                if record.erasedAt == nil { try await addContents(of: record, entity, &checkpoint.summary, output) }
             }
             checkpoint.entity = id.rawValue
             // As much as a page of small events comes to: what takes more only grows what memory is needed at most.
-            if bytes.count > page.bytes / 32 { return bytes }
+            if output.bytes - start > page.bytes / 32 { return }
         }
         if found.isEmpty { checkpoint.isPastEntities = true }
-        return bytes
     }
 
     /// The next entities of the selection, ascending by ID.
@@ -372,69 +399,49 @@ public struct JournalExport: Sendable {
 
     /// What is recorded of an entity up to the head; nil for one that came later.
     private func record(of entity: EntitySummary, _ head: Offset) async throws -> ExportedEntity? {
-        let id = entity.persistenceID
-        let stream = try await store.stream(of: id)
         var record = ExportedEntity(
-            id: id, kind: entity.kind, sequenceNumber: entity.sequenceNumber, floor: stream?.floor ?? .zero,
-            erasedAt: nil)
+            id: entity.persistenceID, kind: entity.kind, sequenceNumber: entity.sequenceNumber, floor: entity.floor,
+            erasedAt: entity.erasedAt)
         if entity.isErased {
-            record.erasedAt = try await store.tombstone(of: id)?.erasedAt
             record.floor = .zero
-            return record
-        }
-        if let stream, stream.last > .zero {
-            record.sequenceNumber = try await last(of: id, stream, head)
+        } else if let offset = entity.lastOffset, offset > head {
+            record.sequenceNumber = try await last(of: entity, head)
             if record.sequenceNumber == .zero { return nil }
         }
         return record
     }
 
     /// The last event of an entity that is not after the head: positions ascend with sequence numbers.
-    private func last(of id: PersistenceID, _ stream: StreamInfo, _ head: Offset) async throws -> SequenceNumber {
-        var (low, high) = (stream.floor.rawValue, stream.last.rawValue)
-        // Mostly nothing was appended meanwhile, and the last one tells at once.
-        let newest = try await store.events(of: id, from: stream.last, through: .max, limit: PageLimit(rows: 1)).first
-        if let newest, newest.offset <= head { return stream.last }
+    private func last(of entity: EntitySummary, _ head: Offset) async throws -> SequenceNumber {
+        var (low, high) = (entity.floor.rawValue, entity.sequenceNumber.rawValue)
         while low < high {
             let middle = SequenceNumber(low + (high - low + 1) / 2)
-            let event = try await store.events(of: id, from: middle, through: middle, limit: PageLimit(rows: 1)).first
+            let event = try await store.events(
+                of: entity.persistenceID, from: middle, through: middle, limit: PageLimit(rows: 1)
+            ).first
             // A missing event was trimmed meanwhile: those after it tell.
             if let event, event.offset > head { high = middle.rawValue - 1 } else { low = middle.rawValue }
         }
         return SequenceNumber(low)
     }
 
-    /// An entity's snapshots up to its last event that is included, and its durable state.
-    private func contents(of record: ExportedEntity, _ summary: inout Summary) async throws -> [UInt8] {
-        var bytes: [UInt8] = []
+    /// Adds an entity's snapshots up to its last event that is included, and its durable state.
+    private func addContents(
+        of record: ExportedEntity, _ entity: EntitySummary, _ summary: inout Summary, _ output: ExportOutput
+    ) async throws {
         var next = SequenceNumber.zero
-        while true {
+        while entity.hasSnapshots {
             let snapshots = try await store.snapshots(of: record.id, from: next, limit: page)
             guard let newest = snapshots.last else { break }
             for snapshot in snapshots where snapshot.sequenceNumber <= record.sequenceNumber {
-                bytes += ExportRecord.snapshot(snapshot).line(messages)
+                try output.add(snapshot)
                 summary.snapshots += 1
             }
             next = newest.sequenceNumber.next
         }
-        if let state = try await store.state(of: record.id) {
-            bytes += ExportRecord.state(state).line(messages)
+        if entity.isDurableState, let state = try await store.state(of: record.id) {
+            try output.add(state)
             summary.states += 1
         }
-        return bytes
-    }
-}
-
-extension WireWriter {
-    /// A message after its length.
-    static func delimited(_ message: [UInt8]) -> [UInt8] {
-        var bytes: [UInt8] = []
-        var length = UInt64(message.count)
-        while length > 0x7f {
-            bytes.append(UInt8(length & 0x7f) | 0x80)
-            length >>= 7
-        }
-        bytes.append(UInt8(length))
-        return bytes + message
     }
 }

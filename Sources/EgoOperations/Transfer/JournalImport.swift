@@ -90,27 +90,34 @@ public struct JournalImport: Sendable {
         _ path: String, progress: @Sendable (Int, Int) -> Void = { _, _ in }
     ) async throws -> Summary {
         let sum = try TransferChecksum(path, format: format)
-        var reader = try RecordReader(path, format: format, from: 0)
+        let pages = try RecordPages(path, format: format, from: 0, limit: page)
         var (summary, counts) = (Summary(), RecordCounts())
         (summary.sha256, summary.isChecked) = (sum.sha256, sum.isChecked)
-        let size = try reader.size()
         // Records before the checkpoint of an unfinished import are in the store by its own hand.
         let policy = try await startedJob(summary.sha256) ? OnConflict.skip : onConflict
         let isEmpty = try await store.statistics().entities == 0
-        var target = ImportTarget(store: store, onConflict: policy, isPart: reader.isPart, wasEmpty: isEmpty)
-        while let records = try reader.nextPage(page) {
+        var target = ImportTarget(store: store, onConflict: policy, isPart: pages.isPart, wasEmpty: isEmpty)
+        var next = try await pages.next()
+        while let page = next {
             try Task.checkCancellation()
-            target.beginPage()
-            for (place, record) in records {
-                counts.add(record)
-                do { try await target.take(record, &summary) } catch let problem as ExportProblem {
-                    throw reader.error(problem, at: place)
-                }
-            }
-            progress(reader.offset, size)
+            async let following = pages.next()
+            for (_, record) in page.records { counts.add(record) }
+            try await take(page, to: &target, &summary)
+            progress(page.end, pages.size)
+            next = try await following
         }
-        try reader.checkEnd(counts)
+        try await pages.checkEnd(counts)
         return summary
+    }
+
+    /// Takes the records of a page into the changes of one.
+    private func take(_ page: RecordPage, to target: inout ImportTarget, _ summary: inout Summary) async throws {
+        target.beginPage()
+        for (place, record) in page.records {
+            do { try await target.take(record, &summary) } catch let problem as ExportProblem {
+                throw problem.error(format, at: place)
+            }
+        }
     }
 
     private func startedJob(_ sha256: String) async throws -> Bool {
@@ -155,22 +162,19 @@ public struct JournalImport: Sendable {
         ) { job in
             var checkpoint = await job.checkpoint
             (checkpoint.summary.sha256, checkpoint.summary.isChecked) = (checked.sha256, checked.isChecked)
-            var reader = try RecordReader(path, format: format, from: checkpoint.bytes)
-            let size = try reader.size()
+            let pages = try RecordPages(path, format: format, from: checkpoint.bytes, limit: page)
             var isEmpty = false
             if !job.isResumed { isEmpty = try await store.statistics().entities == 0 }
-            var target = ImportTarget(store: store, onConflict: onConflict, isPart: reader.isPart, wasEmpty: isEmpty)
-            while let records = try reader.nextPage(page) {
+            var target = ImportTarget(store: store, onConflict: onConflict, isPart: pages.isPart, wasEmpty: isEmpty)
+            var next = try await pages.next()
+            while let page = next {
                 try Task.checkCancellation()
-                target.beginPage()
-                for (place, record) in records {
-                    do { try await target.take(record, &checkpoint.summary) } catch let problem as ExportProblem {
-                        throw reader.error(problem, at: place)
-                    }
-                }
-                checkpoint.bytes = reader.offset
+                async let following = pages.next()
+                try await take(page, to: &target, &checkpoint.summary)
+                checkpoint.bytes = page.end
                 _ = try await job.commit(target.changes, checkpoint: checkpoint)
-                progress(reader.offset, size)
+                progress(page.end, pages.size)
+                next = try await following
             }
             try await job.finish(result: try JobText.encode(checkpoint.summary))
             return checkpoint.summary

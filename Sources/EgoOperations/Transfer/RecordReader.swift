@@ -16,16 +16,21 @@ struct TransferChecksum {
         var whole = SHA256()
         switch format {
         case .jsonl:
-            // The trailer's own line is not part of the sum that it holds.
             let file = try ImportFile(path)
+            // The trailer's own line is not part of the sum that it holds. A line waits until the next one comes.
             var last: [UInt8] = []
-            var before = SHA256()
             do {
-                while let line = try file.nextLine() {
-                    if file.offset >> 24 != (file.offset - line.count - 1) >> 24 { try Task.checkCancellation() }
-                    before.update(data: last)
-                    last = Array(line) + [0x0a]
-                    whole.update(data: last)
+                while true {
+                    let before = file.offset
+                    let isThere = try file.nextLine { line in
+                        whole.update(data: last)
+                        last.removeAll(keepingCapacity: true)
+                        last.append(contentsOf: line)
+                        last.append(0x0a)
+                        return true
+                    }
+                    if isThere == nil { break }
+                    if file.offset >> 24 != before >> 24 { try Task.checkCancellation() }
                 }
             } catch let problem as ExportProblem {
                 throw OperationError(.data, problem.message, hint: "nothing was imported")
@@ -37,15 +42,16 @@ struct TransferChecksum {
                     .data, "its last line is no trailer: the file is truncated, or no export",
                     hint: "nothing was imported")
             }
-            guard trailer.sha256 == Hexadecimal.text(before.finalize()) else {
+            guard trailer.sha256 == Hexadecimal.text(whole.finalize()) else {
                 throw OperationError(
                     .data, "its content does not match its checksum: it was damaged or edited",
                     hint: "nothing was imported; export it again")
             }
+            whole.update(data: last)
             isChecked = true
         case .protobuf:
             let file = try ImportFile(path)
-            while let block = try file.nextBlock() { whole.update(data: block) }
+            while try file.nextBlock({ whole.update(bufferPointer: UnsafeRawBufferPointer($0)) }) {}
             isChecked = false
         }
         sha256 = Hexadecimal.text(whole.finalize())
@@ -64,15 +70,14 @@ struct TransferChecksum {
 /// Reads the records of an export, page by page.
 struct RecordReader {
     private let file: ImportFile
+    private let scratch = TransferBuffer()
     private let format: ExportFormat
     private var place: Int
     private var trailer: ExportTrailer?
     /// Whether the file says that it has a part of the journal, so that entities may begin in the middle.
     let isPart: Bool
 
-    var offset: Int { file.offset }
-
-    /// Begins at a place that ``offset`` gave, or at the start.
+    /// Begins where a page ended, or at the start.
     init(_ path: String, format: ExportFormat, from offset: Int) throws {
         self.file = try ImportFile(path, from: offset)
         self.format = format
@@ -88,11 +93,11 @@ struct RecordReader {
     func size() throws -> Int { try file.size() }
 
     private static func header(_ file: ImportFile) throws -> ExportHeader {
-        let line = try file.nextLine() ?? []
-        guard let header = try? JSONDecoder().decode(ExportHeader.self, from: Data(line)), header.type == "header"
+        let line = try file.nextLine { Data($0) } ?? Data()
+        guard let header = try? JSONDecoder().decode(ExportHeader.self, from: line), header.type == "header"
         else {
             struct Format: Decodable { var format: String }
-            if let other = try? JSONDecoder().decode(Format.self, from: Data(line)) {
+            if let other = try? JSONDecoder().decode(Format.self, from: line) {
                 throw OperationError(
                     .data, "it has format \(other.format), this program reads \(ExportHeader.currentFormat)",
                     hint: "nothing was imported; use the version of ego that wrote it, or a newer one")
@@ -108,33 +113,46 @@ struct RecordReader {
     }
 
     /// The next records, each with its line or place in the file; nil at the end.
-    mutating func nextPage(_ limit: PageLimit) throws -> [(place: Int, record: ExportRecord)]? {
+    mutating func nextPage(_ limit: PageLimit) throws -> RecordPage? {
         var records: [(place: Int, record: ExportRecord)] = []
         let start = file.offset
         while records.count < limit.rows, file.offset - start < limit.bytes {
             place += 1
             let record: ExportRecord?
-            do { record = try next() } catch let problem as ExportProblem { throw error(problem, at: place) }
+            do { record = try next() } catch let problem as ExportProblem { throw problem.error(format, at: place) }
             guard let record else { break }
             records.append((place, record))
         }
-        return records.isEmpty ? nil : records
+        return records.isEmpty ? nil : RecordPage(records: records, end: file.offset)
+    }
+
+    private enum Next {
+        case record(ExportRecord)
+        case trailer(ExportTrailer)
     }
 
     private mutating func next() throws -> ExportRecord? {
         switch format {
         case .jsonl:
-            guard let line = try file.nextLine() else { return nil }
-            if let end = Self.trailer(line) {
+            let next = try file.nextLine { line -> Next in
+                if let end = Self.trailer(line) { return .trailer(end) }
+                return .record(try ExportRecord(line: line, scratch))
+            }
+            switch next {
+            case nil: return nil
+            case .record(let record): return record
+            case .trailer(let end):
                 trailer = end
-                if try file.nextLine() != nil { throw ExportProblem("something follows after the trailer") }
+                if try file.nextLine({ _ in true }) != nil {
+                    throw ExportProblem("something follows after the trailer")
+                }
                 return nil
             }
-            return try ExportRecord(line: line)
         case .protobuf:
-            guard let message = try file.nextMessage() else { return nil }
             do {
-                let event = try EgoWire.event(Array(message))
+                guard let event = try file.nextMessage({ try EgoWire.event(UnsafeRawBufferPointer($0)) }) else {
+                    return nil
+                }
                 _ = try PersistenceID(event.persistenceID.rawValue)
                 guard event.sequenceNumber > .zero, event.sequenceNumber <= .largestAdded else {
                     throw ExportProblem("its sequence number is missing or out of range")
@@ -149,18 +167,12 @@ struct RecordReader {
     }
 
     /// The trailer, where a line is one. Looked at by its first bytes: a record does not start with them.
-    private static func trailer(_ line: ArraySlice<UInt8>) -> ExportTrailer? {
+    private static func trailer(_ line: UnsafeBufferPointer<UInt8>) -> ExportTrailer? {
         if line.starts(with: "{\"type\":".utf8) { return nil }
         guard let end = try? JSONDecoder().decode(ExportTrailer.self, from: Data(line)), end.type == "end" else {
             return nil
         }
         return end
-    }
-
-    /// A problem with its place.
-    func error(_ problem: ExportProblem, at place: Int) -> OperationError {
-        let what = format == .jsonl ? "line" : "message"
-        return OperationError(.data, "\(what) \(place): \(problem.message)", hint: "nothing was imported")
     }
 
     /// Compares what was read with the counts of the trailer.

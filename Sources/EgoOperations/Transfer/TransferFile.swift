@@ -94,8 +94,13 @@ final class ExportFile {
         }
     }
 
-    func write(_ bytes: [UInt8]) throws(FileError) {
+    func write(_ bytes: UnsafeRawBufferPointer) throws(FileError) {
         try bytes.write(to: descriptor, ExportFile.partialPath(path))
+    }
+
+    func write(_ text: String) throws {
+        var text = text
+        try text.withUTF8 { try write(UnsafeRawBufferPointer($0)) }
     }
 
     /// Returns when everything that was written is on disk.
@@ -168,7 +173,7 @@ public enum TransferCopy {
         defer { close(descriptor) }
         while let block = next() {
             if block.isEmpty { return }
-            try block.write(to: descriptor, path)
+            try block.withUnsafeBytes { try $0.write(to: descriptor, path) }
         }
         throw FileError("standard input", number: EBADF)
     }
@@ -195,129 +200,16 @@ public enum TransferCopy {
     }
 }
 
-extension [UInt8] {
+extension UnsafeRawBufferPointer {
     fileprivate func write(to descriptor: Int32, _ path: String) throws(FileError) {
         var start = 0
         while start < count {
-            let written = self[start...].withUnsafeBytes { systemWrite(descriptor, $0.baseAddress, $0.count) }
+            let written = systemWrite(descriptor, baseAddress.map { $0 + start }, count - start)
             if written >= 0 {
                 start += written
             } else if errno != EINTR {
                 throw FileError(path)
             }
         }
-    }
-}
-
-/// Reads a file from front to back, in records that end with a newline or begin with their length.
-final class ImportFile {
-    let path: String
-    private let descriptor: Int32
-    private var buffer: [UInt8] = []
-    private var start = 0
-    private var isAtEnd = false
-    /// The place of the next record, in bytes from the file's start.
-    private(set) var offset = 0
-    /// No record is longer: no database takes a payload that would make one.
-    static let maximumRecordBytes = 1 << 30
-
-    init(_ path: String, from offset: Int = 0) throws(FileError) {
-        self.path = path
-        self.offset = offset
-        descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw FileError(path) }
-        guard lseek(descriptor, off_t(offset), SEEK_SET) >= 0 else { throw FileError(path) }
-    }
-
-    deinit { close(descriptor) }
-
-    /// The file's size in bytes.
-    func size() throws(FileError) -> Int {
-        var status = stat()
-        guard fstat(descriptor, &status) == 0 else { throw FileError(path) }
-        return Int(status.st_size)
-    }
-
-    /// The next line without its end; nil at the end of the file.
-    ///
-    /// - Throws: ``ExportProblem`` for one without an end, or that is too long.
-    func nextLine() throws -> ArraySlice<UInt8>? {
-        var searched = start
-        while true {
-            if let end = buffer[searched...].firstIndex(of: 0x0a) {
-                defer {
-                    offset += end + 1 - start
-                    start = end + 1
-                }
-                return buffer[start..<end]
-            }
-            searched = buffer.count - start
-            guard try fill() else {
-                if start == buffer.count { return nil }
-                throw ExportProblem("the file ends in the middle of a line: it is truncated")
-            }
-            searched += start
-            if buffer.count - start > Self.maximumRecordBytes { throw ExportProblem("a line is too long") }
-        }
-    }
-
-    /// The next message after its length; nil at the end of the file.
-    ///
-    /// - Throws: ``ExportProblem`` when the file ends within one.
-    func nextMessage() throws -> ArraySlice<UInt8>? {
-        var length: UInt64 = 0
-        var count = 0
-        while true {
-            if start + count == buffer.count {
-                guard try fill() else {
-                    if count == 0 { return nil }
-                    throw ExportProblem("the file ends in the middle of a length: it is truncated")
-                }
-            }
-            let byte = buffer[start + count]
-            length |= UInt64(byte & 0x7f) << UInt64(7 * count)
-            count += 1
-            if byte & 0x80 == 0 { break }
-            if count > 4 { throw ExportProblem("a length is too large: this is no file of length-delimited messages") }
-        }
-        guard length <= UInt64(Self.maximumRecordBytes) else {
-            throw ExportProblem("a length is too large: this is no file of length-delimited messages")
-        }
-        let total = count + Int(length)
-        while buffer.count - start < total {
-            guard try fill() else { throw ExportProblem("the file ends in the middle of a message: it is truncated") }
-        }
-        defer {
-            offset += total
-            start += total
-        }
-        return buffer[(start + count)..<(start + total)]
-    }
-
-    /// The next bytes, as many as there are; nil at the end of the file.
-    func nextBlock() throws -> ArraySlice<UInt8>? {
-        guard try fill() else { return nil }
-        defer {
-            offset += buffer.count - start
-            start = buffer.count
-        }
-        return buffer[start...]
-    }
-
-    /// Reads more; false at the end of the file. What was read before and is still wanted moves to the front.
-    private func fill() throws(FileError) -> Bool {
-        if isAtEnd { return false }
-        buffer.removeFirst(start)
-        start = 0
-        var block = [UInt8](repeating: 0, count: 1 << 18)
-        var count = read(descriptor, &block, block.count)
-        while count < 0, errno == EINTR { count = read(descriptor, &block, block.count) }
-        if count < 0 { throw FileError(path) }
-        if count == 0 {
-            isAtEnd = true
-            return false
-        }
-        buffer.append(contentsOf: block[..<count])
-        return true
     }
 }
