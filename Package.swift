@@ -92,7 +92,7 @@ let package = Package(
             ]),
         .testTarget(
             name: "ProtobufReflectionTests",
-            dependencies: ["BankDomain", "EgoTestKit", "ProtobufReflection", .protobuf]),
+            dependencies: ["BankDomain", "EgoOperations", "EgoTestKit", "ProtobufReflection", .protobuf]),
         .testTarget(name: "CommandLineKitTests", dependencies: ["CommandLineKit", "EgoTestKit"]),
         .testTarget(name: "LineEditorTests", dependencies: ["LineEditor"]),
         .testTarget(

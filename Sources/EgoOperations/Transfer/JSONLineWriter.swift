@@ -1,5 +1,4 @@
 import EgoCore
-import SwiftProtobuf
 
 /// Writes records of an export as lines of JSON, by hand: an encoder takes ten times as long, and its order of fields is
 /// not for people.
@@ -9,6 +8,7 @@ final class JSONLineWriter {
     /// What was written, and not taken out yet.
     let buffer: TransferBuffer
     private let messages: MessageRegistry
+    private let json: MessageJSONWriter
     @exclusivity(unchecked) private var types: [KnownType] = []
 
     /// A writer that begins with nothing.
@@ -19,6 +19,7 @@ final class JSONLineWriter {
     init(_ buffer: TransferBuffer, _ messages: MessageRegistry) {
         self.buffer = buffer
         self.messages = messages
+        json = MessageJSONWriter(buffer)
     }
 
     func write(_ event: PersistedEvent) {
@@ -166,9 +167,10 @@ final class JSONLineWriter {
 
     /// The message of a payload, where there is JSON of it.
     private func show(_ bytes: Slice<UnsafeBufferPointer<UInt8>>, _ type: MessageType) {
-        guard let json: [UInt8] = try? type.decode(Array(bytes)).jsonUTF8Bytes() else { return }
+        guard let message = try? type.decode(Array(bytes)) else { return }
+        let start = buffer.count
         key("payload")
-        buffer.append(json)
+        do { try json.write(message) } catch { buffer.remove(from: start) }
     }
 
     /// The place of a type among those that are kept; nil when what names it is no text.
