@@ -96,8 +96,20 @@ struct AppendWrite: Sendable {
         }
     }
 
-    /// A floor is asked for only where there is no event: none is ever above one.
-    ///
+    /// What an entity `u` is at, as far as that says whether it is as expected: at the expected event, where that is there.
+    /// Whether there is a later one is what the unique key decides.
+    fileprivate static let place = """
+        coalesce(found.sequence_number, greatest(known.floor, trimmed.number, 0)) AS last,
+        coalesce(found.shard_number, known.shard, u.shard) AS shard
+        """
+    /// A floor is asked for only where the expected event is not there.
+    fileprivate static let placeJoins = """
+        LEFT JOIN LATERAL (SELECT sequence_number, shard_number FROM events_store
+            WHERE persistence_id = u.id AND sequence_number = u.expected LIMIT 1) found ON true
+        LEFT JOIN LATERAL (SELECT floor, shard FROM ego_entities
+            WHERE persistence_id = u.id AND found.sequence_number IS NULL LIMIT 1) known ON true
+        """
+
     /// Each table is looked up by a key with a limit: so the server takes the index, also where the plan was made when
     /// there was next to nothing in the table.
     private static func insert(trimmedJoin: String, hasFirst: Bool, commandsBegin: Int?) -> String {
@@ -124,14 +136,9 @@ struct AppendWrite: Sendable {
         }
         return """
             WITH entity AS MATERIALIZED (
-                SELECT u.n, u.id, u.expected, coalesce(newest.shard_number, known.shard, u.shard) AS shard,
-                    greatest(newest.sequence_number, known.floor, trimmed.number, 0) AS last
+                SELECT u.n, u.id, u.expected, \(place)
                 FROM unnest($1::text[], $2::int8[], $3::int8[]) WITH ORDINALITY AS u(id, expected, shard, n)
-                LEFT JOIN LATERAL (SELECT sequence_number, shard_number FROM events_store
-                    WHERE persistence_id = u.id ORDER BY sequence_number DESC LIMIT 1) newest ON true
-                LEFT JOIN LATERAL (SELECT floor, shard FROM ego_entities
-                    WHERE persistence_id = u.id AND newest.sequence_number IS NULL LIMIT 1) known ON true
-                \(trimmedJoin)
+                \(placeJoins) \(trimmedJoin)
             ), verdict AS MATERIALIZED (
                 SELECT NOT EXISTS (SELECT 1 FROM entity WHERE last <> expected)
                     AND NOT EXISTS (SELECT 1 FROM ego_tombstones WHERE persistence_id = ANY ($1::text[])) AS is_clear
@@ -203,18 +210,12 @@ private struct LoneWrite: Sendable {
         let before =
             looksForFloor
             ? """
-            (SELECT greatest(newest.sequence_number, known.floor, trimmed.number, 0) AS last,
-                coalesce(newest.shard_number, known.shard, $3) AS shard
-            FROM (SELECT $1::text AS id) u
-            LEFT JOIN LATERAL (SELECT sequence_number, shard_number FROM events_store
-                WHERE persistence_id = u.id ORDER BY sequence_number DESC LIMIT 1) newest ON true
-            LEFT JOIN LATERAL (SELECT floor, shard FROM ego_entities
-                WHERE persistence_id = u.id AND newest.sequence_number IS NULL LIMIT 1) known ON true
-            \(trimmedJoin))
+            (SELECT \(AppendWrite.place) FROM (SELECT $1::text AS id, $2::int8 AS expected, $3::int8 AS shard) u
+            \(AppendWrite.placeJoins) \(trimmedJoin))
             """
             : """
             (SELECT sequence_number AS last, shard_number AS shard FROM events_store
-            WHERE persistence_id = $1 ORDER BY sequence_number DESC LIMIT 1)
+            WHERE persistence_id = $1 AND sequence_number = $2)
             """
         return """
             INSERT INTO events_store (persistence_id, sequence_number, "timestamp", event_manifest, event_payload,

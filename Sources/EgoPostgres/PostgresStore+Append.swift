@@ -68,7 +68,8 @@ extension PostgresStore {
 
     /// Writes a plan in one transaction and one round trip.
     private func attempt(_ plan: AppendPlan, _ group: [AppendRequest]) async throws(StoreError) -> Attempt {
-        let write = AppendWrite(plan, group, shardCount: shardCount, clock: clock, trimmedJoin: trimmedJoin)
+        let write = AppendWrite(
+            plan, group, shardCount: shardCount, clock: clock, trimmedJoin: trimmedJoin(unless: "found"))
         if write.lone != nil, calm.isExpected {
             if let attempt = try await attempt(write, isLocked: false) { return attempt }
             calm.wasMissed()
@@ -121,7 +122,7 @@ extension PostgresStore {
     private func appendInTurn(_ group: [AppendRequest]) async throws(StoreError) -> Turn {
         let ids = Set(group.map(\.persistenceID)).sorted().map { Optional($0.rawValue) }
         let look = knowledgeStatements(of: group)
-        let (shardCount, clock, trimmedJoin) = (shardCount, clock, trimmedJoin)
+        let (shardCount, clock, trimmedJoin) = (shardCount, clock, trimmedJoin(unless: "found"))
         let turn = try await appenders.run(.again) { (connection) throws(StoreError) -> Turn in
             var sent: AppendPlan?
             do throws(PostgresError) {
@@ -159,10 +160,10 @@ extension PostgresStore {
 
     // MARK: What is there
 
-    /// What eGo for Go has deleted of an entity; asked for only where it has no event.
-    var trimmedJoin: String {
+    /// What eGo for Go has deleted of an entity; asked for only where an `event` was not found.
+    func trimmedJoin(unless event: String) -> String {
         hasOtherWriters
-            ? "LEFT JOIN LATERAL (SELECT \(trimmed("u.id")) AS number WHERE newest.sequence_number IS NULL) trimmed ON true"
+            ? "LEFT JOIN LATERAL (SELECT \(trimmed("u.id")) AS number WHERE \(event).sequence_number IS NULL) trimmed ON true"
             : "CROSS JOIN (SELECT NULL::bigint AS number) trimmed"
     }
 
@@ -175,7 +176,7 @@ extension PostgresStore {
             WHERE persistence_id = u.id ORDER BY sequence_number DESC LIMIT 1) newest ON true
         LEFT JOIN LATERAL (SELECT floor FROM ego_entities WHERE persistence_id = u.id LIMIT 1) known ON true
         LEFT JOIN LATERAL (SELECT sequence_number FROM ego_tombstones WHERE persistence_id = u.id LIMIT 1) erased ON true
-        \(trimmedJoin)
+        \(trimmedJoin(unless: "newest"))
         """
     }
     private static let selectCommands = """

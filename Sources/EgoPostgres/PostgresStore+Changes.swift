@@ -236,7 +236,7 @@ extension PostgresStore {
             WHERE persistence_id = u.id ORDER BY sequence_number DESC LIMIT 1) newest ON true
         LEFT JOIN LATERAL (SELECT floor, shard FROM ego_entities WHERE persistence_id = u.id LIMIT 1) known ON true
         LEFT JOIN LATERAL (SELECT sequence_number FROM ego_tombstones WHERE persistence_id = u.id LIMIT 1) erased ON true
-        \(trimmedJoin)
+        \(trimmedJoin(unless: "newest"))
         """
     }
     private static let insertEvents = """
