@@ -44,6 +44,8 @@ final class PostgresConnection {
     var canCommit: Bool { PQtransactionStatus(handle) == PQTRANS_INTRANS }
     private var channelName: String?
     private var isListening = false
+    /// Whether libpq would hand out the rows of a pipeline's first statement one by one, as it did those of the last one.
+    private var isByRow = false
     private var isBroken = false
     /// What was read from the server when the connection was made.
     let session: PostgresSession
@@ -155,20 +157,33 @@ final class PostgresConnection {
         _ begin: String = "BEGIN ISOLATION LEVEL READ COMMITTED", _ body: () throws(Failure) -> Value,
         wrap: (PostgresError) -> Failure
     ) throws(Failure) -> Value {
+        try transaction(
+            begin, opening: [], { (_: [PostgresResult]) throws(Failure) in try body() }, closing: { _ in [] },
+            wrap: wrap)
+    }
+
+    /// Runs `body` in a transaction.
+    ///
+    /// - Parameters:
+    ///   - opening: statements that travel with the beginning; `body` is handed what they returned.
+    ///   - closing: statements that travel with the end, given what `body` has returned.
+    func transaction<Value, Failure: Error>(
+        _ begin: String, opening: [PostgresStatement], _ body: ([PostgresResult]) throws(Failure) -> Value,
+        closing: (Value) -> [PostgresStatement], wrap: (PostgresError) -> Failure
+    ) throws(Failure) -> Value {
+        let opened: [PostgresResult]
         do throws(PostgresError) {
-            try script(begin)
-            isInTransaction = true
-            for setting in session.localSettings { _ = try execute(setting.sql, setting.parameters) }
+            let start = [PostgresStatement(begin)] + session.localSettings
+            opened = Array(try batch(start + opening).dropFirst(start.count))
         } catch {
-            isInTransaction = false
-            if PQtransactionStatus(handle) == PQTRANS_INERROR { try? script("ROLLBACK") }
             throw wrap(error.beforeWork)
         }
+        isInTransaction = true
         defer { isInTransaction = false }
         do throws(Failure) {
-            let value = try body()
+            let value = try body(opened)
             do throws(PostgresError) {
-                try commit()
+                try commit(after: closing(value))
             } catch {
                 throw wrap(error)
             }
@@ -181,11 +196,9 @@ final class PostgresConnection {
     }
 
     /// Commits. A transaction in which a statement has failed is rolled back by the server, which says so in passing.
-    private func commit() throws(PostgresError) {
-        guard PQsendQuery(handle, "COMMIT") == 1 else { throw failure() }
-        var tag = ""
-        try results { (result) throws(PostgresError) in tag = String(cString: PQcmdStatus(result.handle)) }
-        if tag != "COMMIT" {
+    private func commit(after statements: [PostgresStatement]) throws(PostgresError) {
+        let results = try batch(statements + [PostgresStatement("COMMIT")])
+        if results.last.map({ String(cString: PQcmdStatus($0.handle)) }) != "COMMIT" {
             throw PostgresError(
                 sqlState: "25P02", message: "a statement of the transaction had failed; nothing was changed")
         }
@@ -237,6 +250,12 @@ final class PostgresConnection {
     func send(_ statements: [PostgresStatement]) throws(PostgresError) -> Sent {
         guard PQenterPipelineMode(handle) == 1 else { throw failure() }
         var steps: [Step] = []
+        if isByRow {
+            // libpq forgets that it hands out row by row when it comes to the second statement of a pipeline.
+            try sent(sendUnprepared("", PostgresParameters([])))
+            steps.append(.nothing)
+            isByRow = false
+        }
         var pending: [Preparation: String] = [:]
         for statement in statements {
             let parameters = PostgresParameters(statement.parameters)
@@ -279,20 +298,60 @@ final class PostgresConnection {
     fileprivate enum Step {
         case preparation(Preparation, name: String)
         case execution
+        case nothing
     }
 
     /// Collects what each of the statements returned.
     func receive(_ sent: Sent) throws(PostgresError) -> [PostgresResult] {
+        try receive(sent, isLastByRow: false) { _ in true }
+    }
+
+    /// Sends a statement and, with it, one whose rows are handed to `row` as they arrive; `row` returns false to stop.
+    ///
+    /// - Returns: what the first returned, also when the other was stopped.
+    func query(
+        _ first: PostgresStatement, and statement: PostgresStatement,
+        row: (PostgresRow) throws(PostgresError) -> Bool
+    ) throws(PostgresError) -> PostgresResult? {
+        if session.isPooled, session.timeout != nil {
+            // A setting of the session would stay with whoever gets it next.
+            return try transaction("BEGIN READ ONLY") { () throws(PostgresError) in
+                let found = try batch([first])
+                guard let result = found.first else { return nil }
+                try query(statement.sql, statement.parameters, row: row)
+                return result
+            }
+        }
+        return try receive(try send([first, statement]), isLastByRow: true, row).first
+    }
+
+    private func receive(
+        _ sent: Sent, isLastByRow: Bool, _ row: (PostgresRow) throws(PostgresError) -> Bool
+    ) throws(PostgresError) -> [PostgresResult] {
         var collected: [PostgresResult] = []
         var failed: PostgresError?
+        var isStopped = false
         failedIndex = nil
-        for step in sent.steps {
+        for (index, step) in sent.steps.enumerated() {
+            if isLastByRow, index == sent.steps.count - 1 { PQsetSingleRowMode(handle) }
             while let next = PQgetResult(handle) {
                 let result = PostgresResult(next)
                 switch result.status {
+                case PGRES_SINGLE_TUPLE:
+                    guard failed == nil, !isStopped, let found = result.first else { continue }
+                    do throws(PostgresError) {
+                        isStopped = try !row(found)
+                    } catch {
+                        failed = error
+                    }
+                    // The rest is not wanted: without this the server would send all of it. Behind a proxy the request
+                    // could meet another's statement.
+                    if isStopped || failed != nil, !session.isPooled { cancelHandle?.cancel() }
                 case PGRES_FATAL_ERROR, PGRES_BAD_RESPONSE:
+                    let error = PostgresError(result, isConnectionLost: PQstatus(handle) != CONNECTION_OK)
+                    if isStopped, error.sqlState == "57014" { continue }
                     if failed == nil {
-                        failed = PostgresError(result, isConnectionLost: PQstatus(handle) != CONNECTION_OK)
+                        failed = error
                         failedIndex = collected.count
                     }
                 case PGRES_PIPELINE_ABORTED: break
@@ -301,12 +360,13 @@ final class PostgresConnection {
                     switch step {
                     case .preparation(let preparation, let name): prepared[preparation] = name
                     case .execution: collected.append(result)
+                    case .nothing: break
                     }
                 }
             }
             if PQstatus(handle) != CONNECTION_OK { break }
         }
-        synchronize(&failed)
+        synchronize(&failed, isStopped: isStopped)
         if PQstatus(handle) == CONNECTION_OK, !isBroken {
             if PQexitPipelineMode(handle) != 1 { isBroken = true }
             if failed != nil, PQtransactionStatus(handle) != PQTRANS_IDLE {
@@ -320,7 +380,9 @@ final class PostgresConnection {
     }
 
     /// Reads up to the end of a pipeline. Statements without `BEGIN` are committed there, which can fail.
-    private func synchronize(_ failed: inout PostgresError?) {
+    ///
+    /// - Parameter isStopped: whether a request to cancel was sent, which may arrive as late as this.
+    private func synchronize(_ failed: inout PostgresError?, isStopped: Bool) {
         var isAfterNothing = false
         while PQstatus(handle) == CONNECTION_OK {
             guard let next = PQgetResult(handle) else {
@@ -336,7 +398,8 @@ final class PostgresConnection {
             isAfterNothing = false
             let result = PostgresResult(next)
             if result.status == PGRES_PIPELINE_SYNC { return }
-            if failed == nil { failed = PostgresError(result, isConnectionLost: PQstatus(handle) != CONNECTION_OK) }
+            let error = PostgresError(result, isConnectionLost: PQstatus(handle) != CONNECTION_OK)
+            if failed == nil, !(isStopped && error.sqlState == "57014") { failed = error }
         }
     }
 
@@ -437,6 +500,7 @@ final class PostgresConnection {
     /// Reads what was sent for row by row, so that a page is never in memory twice.
     private func rows(_ row: (PostgresRow) throws(PostgresError) -> Bool) throws(PostgresError) {
         PQsetSingleRowMode(handle)
+        isByRow = true
         var isStopped = false
         var failed: PostgresError?
         while let next = PQgetResult(handle) {

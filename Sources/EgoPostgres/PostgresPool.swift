@@ -61,9 +61,10 @@ final class PostgresPool: Sendable {
     /// ``PostgresWorker/exchange(_:_:)``.
     func exchange<Value: Sendable>(
         _ retry: Retry, _ statements: @escaping @Sendable (PostgresConnection) -> [PostgresStatement],
-        _ body: @escaping @Sendable (
-            PostgresConnection, () throws(PostgresError) -> [PostgresResult]
-        ) throws(StoreError) -> Value
+        _ body:
+            @escaping @Sendable (
+                PostgresConnection, () throws(PostgresError) -> [PostgresResult]
+            ) throws(StoreError) -> Value
     ) async throws(StoreError) -> Value {
         try await run(retry) { worker in await worker.exchange(statements, body) }
     }

@@ -4,21 +4,25 @@ extension PostgresStore {
     public func commit(
         _ changes: [OperatorChange], under lease: Lease?, with work: ReadModelWork?
     ) async throws(StoreError) -> [Int] {
-        try await write("change the store") { (connection) throws(StoreError) in
-            _ = try connection.run("change the store") { () throws(PostgresError) in
-                // Appends have looked at what these changes take away; they finish first, and new ones wait.
-                try connection.execute(changes.contains(where: \.takesAway) ? Self.lockExclusive : Self.lockShared.sql)
+        // Appends have looked at what these changes take away; they finish first, and new ones wait.
+        var opening = [changes.contains(where: \.takesAway) ? PostgresStatement(Self.lockExclusive) : Self.lockShared]
+        if let lease {
+            // Nobody takes it over before this transaction ends; others of the same holder may commit beside it.
+            opening.append(
+                PostgresStatement(
+                    "SELECT 1 FROM ego_leases WHERE name = $1 AND generation = $2 AND owner IS NOT NULL FOR SHARE",
+                    [.text(lease.name), .integer(Int64(bitPattern: lease.generation))]))
+        }
+        // What a projection has come to, and nothing else, is said with the commit.
+        let advances = changes.compactMap(\.advance)
+        let isAdvance = work == nil && advances.count == changes.count
+        let closing = isAdvance ? advances.flatMap(PostgresConnection.statements) : []
+        return try await write("change the store", opening: opening, closing: closing) {
+            (connection, opened) throws(StoreError) in
+            if let lease, opened.last?.rowCount != 1 {
+                throw StoreError(.fenced, "the lease on \(lease.name) was lost")
             }
-            if let lease {
-                let isHeld = try connection.run("check lease") { () throws(PostgresError) in
-                    // Nobody takes it over before this transaction ends; others of the same holder may commit beside it.
-                    try connection.first(
-                        "SELECT 1 FROM ego_leases WHERE name = $1 AND generation = $2 AND owner IS NOT NULL FOR SHARE",
-                        [.text(lease.name), .integer(Int64(bitPattern: lease.generation))]
-                    ) { _ in true }
-                }
-                guard isHeld == true else { throw StoreError(.fenced, "the lease on \(lease.name) was lost") }
-            }
+            if isAdvance { return advances.map(\.count) }
             var counts: [Int] = []
             for change in changes {
                 switch change {
@@ -72,7 +76,9 @@ extension PostgresStore {
     private func make(_ change: OperatorChange, on connection: PostgresConnection) throws(PostgresError) -> Int {
         switch change {
         case .addEvents, .saveProjection: return 0  // have errors of their own; see commit(_:under:with:)
-        case .advance(let advance): return try connection.advance(advance)
+        case .advance(let advance):
+            _ = try connection.batch(PostgresConnection.statements(advance))
+            return advance.count
         case .forgetVersion(let version, let name): return try connection.forgetVersion(version, of: name)
         case .forgetProjection(let name):
             return try connection.forgetVersion(nil, of: name)

@@ -134,21 +134,22 @@ extension PostgresStore {
             FROM events_store v
             WHERE (v.transaction_id, v.position) > ($1, $2)
                 AND v.transaction_id < pg_snapshot_xmin(pg_current_snapshot())
-                \(shard == nil ? "" : "AND v.shard_number = $4")
-            ORDER BY v.transaction_id, v.position LIMIT $3
+                \(shard == nil ? "" : "AND v.shard_number = $3")
+            ORDER BY v.transaction_id, v.position LIMIT \(limit.rows)
             """
-        var parameters: [PostgresValue] = [
-            .transactionID(offset.transactionID), .integer(offset.position.rawValue), .integer(Int64(limit.rows)),
-        ]
+        var parameters: [PostgresValue] = [.transactionID(offset.transactionID), .integer(offset.position.rawValue)]
         if let shard { parameters.append(.shard(shard)) }
         let statement = PostgresStatement(sql, parameters)
         let clock = clock
         return try await read("read the journal") { (connection) throws(PostgresError) in
             // The head first: what is below it now is below it in the page too, so nothing is stepped over.
-            let head = try connection.head()
-            return try connection.page(statement, after: offset, head: head, limit: limit, clock) { event, row in
+            var page = PageBuilder(after: offset, limit)
+            let head = try connection.query(.head, and: statement) { (row) throws(PostgresError) in
+                var event = row.event(of: PersistenceID(stored: row.text(2)), clock)
                 event.isErased = row.bool(15)
+                return page.add(event)
             }
+            return page.finish(head: head?.first.map(PostgresConnection.place) ?? .start)
         }
     }
 
@@ -245,9 +246,13 @@ extension PostgresStore {
         let clock = clock
         return try await read("read the journal") { (connection) throws(PostgresError) in
             var numbering = TimeNumbering(offset)
-            return try connection.page(statement, after: offset, head: nil, limit: limit, clock) { event, row in
+            var page = PageBuilder(after: offset, limit)
+            try connection.query(statement.sql, statement.parameters) { (row) throws(PostgresError) in
+                var event = row.event(of: PersistenceID(stored: row.text(2)), clock)
                 event.offset = numbering.next(row.integer(4))
+                return page.add(event)
             }
+            return page.finish(head: nil)
         }
     }
 
@@ -282,7 +287,7 @@ extension PostgresStore {
 extension PostgresConnection {
     /// The last place that a reader may see, also of a record that was deleted since. What was deleted beside a transaction
     /// that is still running counts as the end of what came before that one.
-    private static let selectHead = """
+    fileprivate static let selectHead = """
         SELECT transaction_id, position FROM (
             (SELECT transaction_id, position FROM events_store
                 WHERE transaction_id < pg_snapshot_xmin(pg_current_snapshot())
@@ -296,30 +301,39 @@ extension PostgresConnection {
         """
 
     func head() throws(PostgresError) -> Offset {
-        try first(Self.selectHead) { row in
-            Offset(transactionID: row.transactionID(0), position: Position(row.integer(1)))
-        } ?? .start
+        try first(Self.selectHead, [], Self.place) ?? .start
     }
 
-    /// Reads one page of a journal.
-    ///
+    fileprivate static func place(_ row: PostgresRow) -> Offset {
+        Offset(transactionID: row.transactionID(0), position: Position(row.integer(1)))
+    }
+}
+
+extension PostgresStatement {
+    fileprivate static let head = PostgresStatement(PostgresConnection.selectHead)
+}
+
+/// A page of the journal while its rows arrive.
+private struct PageBuilder {
+    private let start: Offset
+    private let limit: PageLimit
+    private var events: [PersistedEvent] = []
+    private var bytes = 0
+    private var isFull = false
+
+    init(after start: Offset, _ limit: PageLimit) { (self.start, self.limit) = (start, limit) }
+
+    /// Adds an event; whether there is room for another one.
+    mutating func add(_ event: PersistedEvent) -> Bool {
+        bytes += event.payload.count
+        events.append(event)
+        isFull = bytes >= limit.bytes || events.count == limit.rows
+        return bytes < limit.bytes
+    }
+
     /// - Parameter head: what a page that is not full reaches at least; nil where the page's last event is the end.
-    func page(
-        _ statement: PostgresStatement, after offset: Offset, head: Offset?, limit: PageLimit, _ clock: StoredClock,
-        adjust: (inout PersistedEvent, PostgresRow) -> Void
-    ) throws(PostgresError) -> JournalPage {
-        var events: [PersistedEvent] = []
-        var bytes = 0
-        var isFull = false
-        try query(statement.sql, statement.parameters) { (row) throws(PostgresError) in
-            var event = row.event(of: PersistenceID(stored: row.text(2)), clock)
-            adjust(&event, row)
-            bytes += event.payload.count
-            events.append(event)
-            isFull = bytes >= limit.bytes || events.count == limit.rows
-            return bytes < limit.bytes
-        }
-        let last = events.last?.offset ?? offset
+    func finish(head: Offset?) -> JournalPage {
+        let last = events.last?.offset ?? start
         let next = isFull ? last : max(head ?? last, last)
         return JournalPage(events: events, next: next, reachedHead: !isFull || (head.map { next >= $0 } ?? false))
     }
@@ -359,7 +373,8 @@ extension PostgresRow {
             persistenceID: id, sequenceNumber: SequenceNumber(UInt64(clamping: integer(3))),
             offset: isNull(0) ? .start : Offset(transactionID: transactionID(0), position: Position(integer(1))),
             timestamp: clock.moment(integer(4)), shard: Shard(UInt64(bitPattern: integer(5))),
-            manifest: text(6), payload: payload, encryptionKeyID: text(9), isEncrypted: bool(7), isDeleted: bool(8),
+            manifest: text(6, usually: PersistedEvent.anyManifest), payload: payload, encryptionKeyID: text(9),
+            isEncrypted: bool(7), isDeleted: bool(8),
             isDamaged: !isNull(14) && integer(14) != payload.payloadChecksum, metadata: metadata,
             unknownFields: unknownFields)
     }

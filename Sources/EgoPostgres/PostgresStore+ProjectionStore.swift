@@ -129,32 +129,36 @@ extension PostgresConnection {
             attempts = excluded.attempts, failed_at = excluded.failed_at
         """
 
-    func advance(_ advance: ProjectionAdvance) throws(PostgresError) -> Int {
+    /// The statements that say how far a projection has come.
+    static func statements(_ advance: ProjectionAdvance) -> [PostgresStatement] {
         let (name, version) = (PostgresValue.text(advance.projection), PostgresValue.integer(Int64(advance.version)))
+        var statements: [PostgresStatement] = []
         if !advance.offsets.isEmpty {
             // In one order, so that two who move the same offsets wait for each other and do not collide.
             let offsets = advance.offsets.sorted { $0.shard < $1.shard }
-            try execute(
-                Self.upsertOffsets,
-                [
-                    name, version, .integers(offsets.map { Int64(bitPattern: $0.shard.rawValue) }),
-                    .integers(offsets.map { Int64(bitPattern: $0.offset.transactionID) }),
-                    .integers(offsets.map { $0.offset.position.rawValue }),
-                    .integers(offsets.map { $0.committedAt.unixNanoseconds }),
-                    .integers(offsets.map { $0.eventTimestamp?.unixNanoseconds ?? -1 }),
-                ])
+            statements.append(
+                PostgresStatement(
+                    upsertOffsets,
+                    [
+                        name, version, .integers(offsets.map { Int64(bitPattern: $0.shard.rawValue) }),
+                        .integers(offsets.map { Int64(bitPattern: $0.offset.transactionID) }),
+                        .integers(offsets.map { $0.offset.position.rawValue }),
+                        .integers(offsets.map { $0.committedAt.unixNanoseconds }),
+                        .integers(offsets.map { $0.eventTimestamp?.unixNanoseconds ?? -1 }),
+                    ]))
         }
         for letter in advance.deadLetters {
-            try execute(
-                Self.upsertDeadLetter,
-                [
-                    name, version, .transactionID(letter.offset.transactionID),
-                    .integer(letter.offset.position.rawValue), .shard(letter.shard), .id(letter.persistenceID),
-                    .sequence(letter.sequenceNumber), .text(letter.type), .text(letter.error),
-                    .integer(Int64(letter.attempts)), .time(letter.failedAt),
-                ])
+            statements.append(
+                PostgresStatement(
+                    upsertDeadLetter,
+                    [
+                        name, version, .transactionID(letter.offset.transactionID),
+                        .integer(letter.offset.position.rawValue), .shard(letter.shard), .id(letter.persistenceID),
+                        .sequence(letter.sequenceNumber), .text(letter.type), .text(letter.error),
+                        .integer(Int64(letter.attempts)), .time(letter.failedAt),
+                    ]))
         }
-        return advance.offsets.count + advance.deadLetters.count
+        return statements
     }
 
     /// Returns how many rows were changed: none when the revision is not the stored one.
@@ -190,4 +194,14 @@ extension PostgresConnection {
         }
         return count
     }
+}
+
+extension ProjectionAdvance {
+    /// How many rows it changes.
+    var count: Int { offsets.count + deadLetters.count }
+}
+
+extension OperatorChange {
+    /// How far a projection has come, where the change is that.
+    var advance: ProjectionAdvance? { if case .advance(let advance) = self { advance } else { nil } }
 }

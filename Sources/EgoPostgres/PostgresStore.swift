@@ -113,10 +113,19 @@ public final class PostgresStore: Store {
     func write<Value: Sendable>(
         _ what: String, _ body: @escaping @Sendable (PostgresConnection) throws(StoreError) -> Value
     ) async throws(StoreError) -> Value {
+        try await write(what, opening: [], { (connection, _) throws(StoreError) in try body(connection) })
+    }
+
+    /// Runs `body` in a transaction that may write; see ``PostgresConnection/transaction(_:opening:_:closing:wrap:)``.
+    func write<Value: Sendable>(
+        _ what: String, opening: [PostgresStatement], closing: [PostgresStatement] = [],
+        _ body: @escaping @Sendable (PostgresConnection, [PostgresResult]) throws(StoreError) -> Value
+    ) async throws(StoreError) -> Value {
         try checkWritable()
         return try await pool.run(.never) { (connection) throws(StoreError) in
             try connection.transaction(
-                "BEGIN ISOLATION LEVEL READ COMMITTED", { () throws(StoreError) in try body(connection) },
+                "BEGIN ISOLATION LEVEL READ COMMITTED", opening: opening,
+                { (opened) throws(StoreError) in try body(connection, opened) }, closing: { _ in closing },
                 wrap: { StoreError($0, during: what) })
         }
     }

@@ -96,15 +96,18 @@ final class PostgresWorker: @unchecked Sendable {
     /// only the queue's thread waits, so that a server which hangs takes no thread from anybody.
     func exchange<Value: Sendable>(
         _ statements: @escaping @Sendable (PostgresConnection) -> [PostgresStatement],
-        _ body: @escaping @Sendable (
-            PostgresConnection, () throws(PostgresError) -> [PostgresResult]
-        ) throws(StoreError) -> Value
+        _ body:
+            @escaping @Sendable (
+                PostgresConnection, () throws(PostgresError) -> [PostgresResult]
+            ) throws(StoreError) -> Value
     ) async -> Outcome<Value> {
         let start = MonotonicTime.now
         defer { pace.took(since: start) }
         guard pace.isQuick, let connection, connection.isUsable else { return await exchangeAtLength(statements, body) }
         let sent = statements(connection)
-        guard sent.reduce(0, { $0 + $1.size }) <= Self.shortBytes else { return await exchangeAtLength(statements, body) }
+        guard sent.reduce(0, { $0 + $1.size }) <= Self.shortBytes else {
+            return await exchangeAtLength(statements, body)
+        }
         current.withLock { $0 = Call(cancel: connection.cancelHandle) }
         let outcome = await withTaskCancellationHandler {
             let receive: Receive
@@ -127,9 +130,10 @@ final class PostgresWorker: @unchecked Sendable {
 
     private func exchangeAtLength<Value: Sendable>(
         _ statements: @escaping @Sendable (PostgresConnection) -> [PostgresStatement],
-        _ body: @escaping @Sendable (
-            PostgresConnection, () throws(PostgresError) -> [PostgresResult]
-        ) throws(StoreError) -> Value
+        _ body:
+            @escaping @Sendable (
+                PostgresConnection, () throws(PostgresError) -> [PostgresResult]
+            ) throws(StoreError) -> Value
     ) async -> Outcome<Value> {
         await run { (connection) throws(StoreError) in
             try body(connection) { () throws(PostgresError) in try connection.batch(statements(connection)) }

@@ -10,7 +10,8 @@ extension SQLiteStore {
     public func append(_ group: [AppendRequest]) async throws(StoreError) -> [AppendOutcome] {
         if group.isEmpty { return [] }
         let shardCount = shardCount
-        let outcomes = try await write(keepsEntities: true, isShort: Self.isShort(group)) { (connection) throws(StoreError) in
+        let outcomes = try await write(keepsEntities: true, isShort: Self.isShort(group)) {
+            (connection) throws(StoreError) in
             try connection.run("append") { () throws(SQLiteError) in
                 try connection.forgetEntitiesOfOthers()
                 var failed: Set<PersistenceID> = []

@@ -68,6 +68,32 @@ struct ConnectionTests {
         await store.close()
     }
 
+    @Test("tells what belongs to which statement, whatever was read before")
+    func together() async throws {
+        let fresh = try await Fresh("connection")
+        let store = try await fresh.open(PostgresStoreOptions(connections: 1))
+        _ = try await store.append([append("a", 3), append("b", 2)])
+        for _ in 0..<3 {
+            // Rows one by one, then several statements in one go.
+            #expect(try await store.entities(EntityQuery()).count == 2)
+            let page = try await store.journal(after: .start, shard: nil, limit: .standard)
+            #expect(page.events.map(\.sequenceNumber.rawValue) == [1, 2, 3, 1, 2])
+            #expect(page.reachedHead)
+            // A page that is full before its rows are all there.
+            let part = try await store.journal(after: .start, shard: nil, limit: PageLimit(rows: 5, bytes: 1))
+            #expect(part.events.count == 1 && part.next == page.events[0].offset && !part.reachedHead)
+            #expect(try await store.leases().isEmpty)
+            let lease = try await store.acquireLease("one", owner: "test", for: .seconds(30), now: SystemTime().now())
+            let advance = ProjectionAdvance(
+                projection: "p", version: 1,
+                offsets: [CommittedOffset(shard: Shard(0), offset: page.next, committedAt: SystemTime().now())])
+            #expect(try await store.commit([.advance(advance)], under: lease) == [1])
+            try await store.release(lease)
+            await #expect(throws: StoreError.self) { try await store.commit([.advance(advance)], under: lease) }
+        }
+        await store.close()
+    }
+
     @Test(
         "tells the meaning of what a server says",
         arguments: [

@@ -132,7 +132,8 @@ extension StoreContract {
                     _ = try await store.append([law.append(4, to: id)])
                     try await store.save(
                         StoredSnapshot(
-                            persistenceID: id, sequenceNumber: last, timestamp: law.start, payload: law.event(1).payload))
+                            persistenceID: id, sequenceNumber: last, timestamp: law.start, payload: law.event(1).payload
+                        ))
                     _ = try await store.commit(
                         [
                             .deleteEvents(of: id, through: last),
@@ -145,8 +146,10 @@ extension StoreContract {
                 let start = found.snapshot?.sequenceNumber ?? .zero
                 let numbers = found.events.map(\.sequenceNumber.rawValue)
                 try law.expect(
-                    found.stream.floor <= start && numbers == Array(start.rawValue..<found.stream.last.rawValue).map { $0 + 1 },
-                    "with the floor at \(found.stream.floor), the snapshot is \(start), the events are \(numbers), the last \(found.stream.last)")
+                    found.stream.floor <= start
+                        && numbers == Array(start.rawValue..<found.stream.last.rawValue).map { $0 + 1 },
+                    "with the floor at \(found.stream.floor), the snapshot is \(start), the events are \(numbers), the last \(found.stream.last)"
+                )
             }
             try await rounds
         },
