@@ -9,7 +9,7 @@ extension EntityCell {
     func sendNow(
         _ options: CommandOptions, _ decide: (any AnyEntityState, any TimeSource) throws -> EntityChange?
     ) -> SentCommand {
-        guard let store = host.immediateStore, options.metadata.commandID == nil else { return .later }
+        guard let store = host.immediateStore, !options.metadata.hasCommandID else { return .later }
         use.touch(context.clock)
         let sent = core.withLock { core in
             // An engine that shuts down looks at each entity's lock after it has said so.

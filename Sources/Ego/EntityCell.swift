@@ -428,9 +428,8 @@ final class EntityCell: Sendable {
 
     /// Plans a snapshot when a commit has passed a multiple of the interval.
     func saveSnapshot(since before: SequenceNumber, _ committed: Versioned) {
-        guard let interval = context.configuration.snapshotInterval, host.program.isEventSourced,
-            committed.version.rawValue / UInt64(interval) > before.rawValue / UInt64(interval)
-        else { return }
+        let interval = host.snapshotInterval
+        guard interval > 0, committed.version.rawValue / interval > before.rawValue / interval else { return }
         context.snapshots.save(committed.state.message, at: committed.version, of: id)
     }
 

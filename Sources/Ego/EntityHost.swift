@@ -9,6 +9,8 @@ final class EntityHost: Sendable {
     /// The store, where it writes at once.
     let immediateStore: (any ImmediateStore)?
     let context: EngineContext
+    /// After so many events a snapshot is saved; 0 for never.
+    let snapshotInterval: UInt64
     private let registry: EntityRegistry
 
     init(
@@ -18,6 +20,7 @@ final class EntityHost: Sendable {
         kind = program.kind
         (self.program, self.code, self.committers, self.registry) = (program, code, committers, registry)
         self.context = context
+        snapshotInterval = program.isEventSourced ? UInt64(context.configuration.snapshotInterval ?? 0) : 0
         // Who asked for groups is to have them.
         immediateStore = context.configuration.batching.batchThreshold > 1 ? nil : store as? any ImmediateStore
     }

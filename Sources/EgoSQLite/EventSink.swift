@@ -69,10 +69,7 @@ final class EventSink {
         }
         do throws(SQLiteError) {
             if isFull { return }
-            guard let event = try event(FunctionValues(values)) else { return }
-            room -= 1
-            bytes -= event.payload.count
-            events.append(event)
+            try add(FunctionValues(values))
             if room > 0, bytes > 0 { return }  // no result is NULL, which is not true
             isFull = true
             sqlite3_result_int(context, 1)
@@ -82,14 +79,20 @@ final class EventSink {
         }
     }
 
-    private func event(_ row: FunctionValues) throws(SQLiteError) -> PersistedEvent? {
+    private func keep(_ event: consuming PersistedEvent) {
+        room -= 1
+        bytes -= event.payload.count
+        events.append(event)
+    }
+
+    private func add(_ row: FunctionValues) throws(SQLiteError) {
         switch source {
-        case .stream(let id): return try connection.event(row, of: id, isErased: false)
+        case .stream(let id): keep(try connection.event(row, of: id, isErased: false))
         case .journal:
             let entity = row.integer(SQLiteConnection.eventColumnCount)
             // An event of no entity, which only damage leaves, belongs to no page.
-            guard let id = try connection.persistenceID(entity) else { return nil }
-            return try connection.event(row, of: id, isErased: connection.erased.contains(entity))
+            guard let id = try connection.persistenceID(entity) else { return }
+            keep(try connection.event(row, of: id, isErased: connection.erased.contains(entity)))
         case .joined:
             let entity = row.integer(SQLiteConnection.eventColumnCount)
             let id: PersistenceID
@@ -100,8 +103,9 @@ final class EventSink {
                 id = PersistenceID(stored: String(decoding: text, as: UTF8.self))
                 connection.ids.add(id, of: entity)
             }
-            return try connection.event(
-                row, of: id, isErased: row.integer(SQLiteConnection.eventColumnCount + 2) != 0)
+            keep(
+                try connection.event(
+                    row, of: id, isErased: row.integer(SQLiteConnection.eventColumnCount + 2) != 0))
         }
     }
 }

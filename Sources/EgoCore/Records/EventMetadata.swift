@@ -9,6 +9,9 @@ public struct EventMetadata: Sendable, Hashable {
         set { change { $0.commandID = newValue } }
     }
 
+    /// Whether its sender named the command.
+    package var hasCommandID: Bool { parts?.fields.commandID != nil }
+
     /// What the sender groups related work by.
     public var correlationID: String? {
         get { parts?.fields.correlationID }
@@ -28,7 +31,9 @@ public struct EventMetadata: Sendable, Hashable {
     }
 
     /// Nothing known.
-    public static let none = EventMetadata()
+    public static var none: EventMetadata { EventMetadata(parts: nil) }
+
+    private init(parts: Parts?) { self.parts = parts }
 
     /// Metadata with the given parts.
     public init(

@@ -45,7 +45,7 @@ public struct PersistedEvent: Sendable, Hashable {
     }
 
     /// The manifest of everything that Ego writes.
-    public static let anyManifest = "google.protobuf.Any"
+    public static var anyManifest: String { "google.protobuf.Any" }
 
     /// A record with the given parts.
     public init(
