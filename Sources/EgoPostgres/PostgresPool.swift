@@ -60,11 +60,8 @@ final class PostgresPool: Sendable {
     /// Sends statements together on a connection, and hands `body` what returns their results. See
     /// ``PostgresWorker/exchange(_:_:)``.
     func exchange<Value: Sendable>(
-        _ retry: Retry, _ statements: @escaping @Sendable (PostgresConnection) -> [PostgresStatement],
-        _ body:
-            @escaping @Sendable (
-                PostgresConnection, () throws(PostgresError) -> [PostgresResult]
-            ) throws(StoreError) -> Value
+        _ retry: Retry, _ statements: @escaping PostgresWorker.Statements,
+        _ body: @escaping PostgresWorker.Reading<Value>
     ) async throws(StoreError) -> Value {
         try await run(retry) { worker in await worker.exchange(statements, body) }
     }

@@ -89,27 +89,43 @@ final class PostgresWorker: @unchecked Sendable {
         return outcome
     }
 
+    /// What is sent on a connection.
+    typealias Statements = @Sendable (PostgresConnection) -> [PostgresStatement]
+    /// What is made of the answers, given what returns them.
+    typealias Reading<Value> =
+        @Sendable (PostgresConnection, () throws(PostgresError) -> [PostgresResult]) throws(StoreError) -> Value
+
     /// Sends statements together, and hands `body` what returns their results.
     ///
     /// Where answers have come quickly of late, the caller's own thread sends, and waits for a moment: to hand the call to
     /// another thread and its result back wakes a thread each way, which takes as long as a commit. Longer than a moment
     /// only the queue's thread waits, so that a server which hangs takes no thread from anybody.
-    func exchange<Value: Sendable>(
-        _ statements: @escaping @Sendable (PostgresConnection) -> [PostgresStatement],
-        _ body:
-            @escaping @Sendable (
-                PostgresConnection, () throws(PostgresError) -> [PostgresResult]
-            ) throws(StoreError) -> Value
+    @concurrent func exchange<Value: Sendable>(
+        _ statements: @escaping Statements, _ body: @escaping Reading<Value>
     ) async -> Outcome<Value> {
         let start = MonotonicTime.now
-        defer { pace.took(since: start) }
-        guard pace.isQuick, let connection, connection.isUsable else { return await exchangeAtLength(statements, body) }
-        let sent = statements(connection)
-        guard sent.reduce(0, { $0 + $1.size }) <= Self.shortBytes else {
-            return await exchangeAtLength(statements, body)
+        let outcome: Outcome<Value>
+        if let quick = await exchangeQuickly(statements, body) {
+            outcome = quick
+        } else {
+            outcome = await run { (connection) throws(StoreError) in
+                try body(connection) { () throws(PostgresError) in try connection.batch(statements(connection)) }
+            }
         }
+        pace.took(since: start)
+        await pace.giveWay()
+        return outcome
+    }
+
+    /// - Returns: nil where nothing was sent, because it would not be quick.
+    private func exchangeQuickly<Value: Sendable>(
+        _ statements: Statements, _ body: @escaping Reading<Value>
+    ) async -> Outcome<Value>? {
+        guard pace.isQuick, let connection, connection.isUsable else { return nil }
+        let sent = statements(connection)
+        guard sent.reduce(0, { $0 + $1.size }) <= Self.shortBytes else { return nil }
         current.withLock { $0 = Call(cancel: connection.cancelHandle) }
-        let outcome = await withTaskCancellationHandler {
+        return await withTaskCancellationHandler {
             let receive: Receive
             do throws(PostgresError) {
                 receive = .sent(try connection.send(sent))
@@ -124,20 +140,6 @@ final class PostgresWorker: @unchecked Sendable {
         } onCancel: {
             cancel()
         }
-        await pace.giveWay()
-        return outcome
-    }
-
-    private func exchangeAtLength<Value: Sendable>(
-        _ statements: @escaping @Sendable (PostgresConnection) -> [PostgresStatement],
-        _ body:
-            @escaping @Sendable (
-                PostgresConnection, () throws(PostgresError) -> [PostgresResult]
-            ) throws(StoreError) -> Value
-    ) async -> Outcome<Value> {
-        await run { (connection) throws(StoreError) in
-            try body(connection) { () throws(PostgresError) in try connection.batch(statements(connection)) }
-        }
     }
 
     /// What was sent, or why it could not be.
@@ -147,8 +149,7 @@ final class PostgresWorker: @unchecked Sendable {
     }
 
     private func end<Value: Sendable>(
-        _ receive: Receive,
-        _ body: (PostgresConnection, () throws(PostgresError) -> [PostgresResult]) throws(StoreError) -> Value
+        _ receive: Receive, _ body: Reading<Value>
     ) -> Outcome<Value> {
         guard let connection else { return .failed(StoreError(.closed, "the store is closed")) }
         return end(connection, isCancelled: false) { (connection) throws(StoreError) in
