@@ -176,7 +176,7 @@ final class GroupCommitter<Request: Sendable, Outcome: Sendable>: Sendable {
                 withdrawn += waiter.owner.abandon(waiter.lineage)
             }
         }
-        let all = answers + withdrawn.map { ($0, .rerun) }
+        let all = withdrawn.isEmpty ? answers : answers + withdrawn.map { ($0, .rerun) }
         if all.count < Self.fewAnswers {
             Self.give(all[...])
         } else {

@@ -36,7 +36,8 @@ final class PostgresConnection {
         var sql: String
         var types: [Oid]
     }
-    private(set) var isInTransaction = false
+    /// Whether a transaction of ``transaction(_:_:)`` is open.
+    var isInTransaction = false
     /// Which of the statements of the last ``batch(_:)`` failed; nil when none did, or the connection was lost.
     private(set) var failedIndex: Int?
 
@@ -150,95 +151,7 @@ final class PostgresConnection {
         try results { _ in }
     }
 
-    // MARK: Transactions
-
-    /// Runs `body` in a transaction: committed when it returns, rolled back when it throws.
-    func transaction<Value, Failure: Error>(
-        _ begin: String = "BEGIN ISOLATION LEVEL READ COMMITTED", _ body: () throws(Failure) -> Value,
-        wrap: (PostgresError) -> Failure
-    ) throws(Failure) -> Value {
-        try transaction(
-            begin, opening: [], { (_: [PostgresResult]) throws(Failure) in try body() }, closing: { _ in [] },
-            wrap: wrap)
-    }
-
-    /// Runs `body` in a transaction.
-    ///
-    /// - Parameters:
-    ///   - opening: statements that travel with the beginning; `body` is handed what they returned.
-    ///   - closing: statements that travel with the end, given what `body` has returned.
-    func transaction<Value, Failure: Error>(
-        _ begin: String, opening: [PostgresStatement], _ body: ([PostgresResult]) throws(Failure) -> Value,
-        closing: (Value) -> [PostgresStatement], wrap: (PostgresError) -> Failure
-    ) throws(Failure) -> Value {
-        let opened: [PostgresResult]
-        do throws(PostgresError) {
-            let start = [PostgresStatement(begin)] + session.localSettings
-            opened = Array(try batch(start + opening).dropFirst(start.count))
-        } catch {
-            throw wrap(error.beforeWork)
-        }
-        isInTransaction = true
-        defer { isInTransaction = false }
-        do throws(Failure) {
-            let value = try body(opened)
-            do throws(PostgresError) {
-                try commit(after: closing(value))
-            } catch {
-                throw wrap(error)
-            }
-            return value
-        } catch {
-            // The first error is what the caller has to know; a connection on which this fails is not used again.
-            if PQstatus(handle) == CONNECTION_OK { try? script("ROLLBACK") }
-            throw error
-        }
-    }
-
-    /// Commits. A transaction in which a statement has failed is rolled back by the server, which says so in passing.
-    private func commit(after statements: [PostgresStatement]) throws(PostgresError) {
-        let results = try batch(statements + [PostgresStatement("COMMIT")])
-        if results.last.map({ String(cString: PQcmdStatus($0.handle)) }) != "COMMIT" {
-            throw PostgresError(
-                sqlState: "25P02", message: "a statement of the transaction had failed; nothing was changed")
-        }
-    }
-
-    /// The same for work that throws what this connection throws.
-    func transaction<Value>(
-        _ begin: String = "BEGIN ISOLATION LEVEL READ COMMITTED", _ body: () throws(PostgresError) -> Value
-    ) throws(PostgresError) -> Value {
-        try transaction(begin, body, wrap: { $0 })
-    }
-
-    /// Runs statements in one transaction and one round trip; the results are in their order. The first error undoes all
-    /// of them.
-    func pipeline(_ statements: [PostgresStatement]) throws(PostgresError) -> [PostgresResult] {
-        let frame = framed(statements)
-        return frame.results(try batch(frame.statements))
-    }
-
-    /// Statements that travel as one transaction.
-    struct Frame {
-        let statements: [PostgresStatement]
-        fileprivate let inner: Range<Int>
-
-        /// Those of the results that are of the statements themselves.
-        func results(_ all: [PostgresResult]) -> [PostgresResult] { Array(all[inner]) }
-    }
-
-    private func framed(_ statements: [PostgresStatement]) -> Frame {
-        let start = [PostgresStatement("BEGIN ISOLATION LEVEL READ COMMITTED")] + session.localSettings
-        return Frame(
-            statements: start + statements + [PostgresStatement("COMMIT")],
-            inner: start.count..<(start.count + statements.count))
-    }
-
-    /// The same without asking for a transaction: statements that are sent together are one. Its isolation is the session's,
-    /// which has to be read committed where that matters.
-    func atomic(_ statements: [PostgresStatement]) -> Frame {
-        session.isPooled ? framed(statements) : Frame(statements: statements, inner: statements.indices)
-    }
+    // MARK: Several statements
 
     /// Sends statements together and collects what each of them returned. Without `BEGIN` among them they are one
     /// implicit transaction.

@@ -81,17 +81,14 @@ extension PostgresStore {
     ///   has a session of its own.
     /// - Returns: nil when that could not decide.
     private func attempt(_ write: AppendWrite, isLocked: Bool) async throws(StoreError) -> Attempt? {
-        @Sendable func frame(_ connection: PostgresConnection) -> PostgresConnection.Frame {
+        try await appenders.exchange(.again) { connection in
             guard !isLocked, let lone = write.lone, !connection.session.isPooled else {
                 return connection.atomic([Self.lockShared, write.statement])
             }
-            return connection.atomic([lone(false)])
-        }
-        return try await appenders.exchange(.again) {
-            frame($0).statements
+            return [lone(false)]
         } _: { (connection, receive) throws(StoreError) in
             do throws(PostgresError) {
-                let results = frame(connection).results(try receive())
+                let results = connection.results(ofAtomic: try receive())
                 guard let result = results.last else { return .refused(nil) }
                 if results.count == 1, !write.isWritten(result) { return nil }
                 return Self.attempt(write, result)

@@ -61,9 +61,11 @@ final class SQLiteWorker: Sendable {
         let result = writer.withLockIfAvailable { writer -> Result<(Value?, Bool), StoreError> in
             guard let writer else { return .success((nil, false)) }
             let start = MonotonicTime.now
-            defer { pace.took(since: start) }
             do throws(StoreError) {
-                return .success((try body(writer.connection), writer.connection.isCheckpointDue))
+                let value = try body(writer.connection)
+                // What gave up because another process was writing says nothing about the disk.
+                if value != nil { pace.took(since: start) }
+                return .success((value, writer.connection.isCheckpointDue))
             } catch {
                 return .failure(error)
             }
