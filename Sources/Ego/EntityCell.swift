@@ -47,8 +47,15 @@ final class EntityCell: Sendable {
     let host: EntityHost
     let core: Mutex<Core>
     private let gate = Gate()
+    private let committing = Atomic<Bool>(false)
     private let start: Versioned
     var context: EngineContext { host.context }
+
+    /// Whether a group that is being committed has writes of it; read and written under the lock of its ``CommitQueue``.
+    var isCommitting: Bool {
+        get { committing.load(ordering: .relaxed) }
+        set { committing.store(newValue, ordering: .relaxed) }
+    }
 
     init(_ id: PersistenceID, host: EntityHost) {
         self.id = id

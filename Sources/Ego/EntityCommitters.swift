@@ -7,11 +7,11 @@ struct EntityCommitters: Sendable {
 
     init(store: any Store, batching: Batching, time: any TimeSource) {
         events = GroupCommitter(
-            batching: batching, time: time,
+            batching: batching, concurrentGroups: store.concurrentCommits, time: time,
             write: { (group) async throws(StoreError) in try await store.append(group) },
             verdict: { outcome, id in Ticket.Verdict(outcome, id) })
         states = GroupCommitter(
-            batching: batching, time: time,
+            batching: batching, concurrentGroups: store.concurrentCommits, time: time,
             write: { (group) async throws(StoreError) in try await store.save(group) },
             verdict: { outcome, id in Ticket.Verdict(outcome, id) })
     }

@@ -7,73 +7,33 @@ import Synchronization
 /// that finds the committer idle commits its own group; what collects meanwhile is committed by a task that ends when
 /// nothing is left.
 final class GroupCommitter<Request: Sendable, Outcome: Sendable>: Sendable {
-    /// Who waits for a write.
-    struct Waiter: Sendable {
-        let lineage: Lineage
-        let owner: EntityCell
-        let ticket: Ticket
-    }
-
-    /// Writes, and who waits for each of them: apart, so that the store is handed the writes as they are.
-    private struct Group: Sendable {
-        var requests: [Request] = []
-        var waiters: [Waiter] = []
-
-        var count: Int { requests.count }
-        var isEmpty: Bool { requests.isEmpty }
-
-        mutating func append(_ request: Request, _ waiter: Waiter) {
-            requests.append(request)
-            waiters.append(waiter)
-        }
-
-        /// Takes out the first `most`, or all when there are no more.
-        mutating func take(atMost most: Int) -> Group {
-            var taken = Group()
-            if count <= most {
-                swap(&self, &taken)
-            } else {
-                taken = Group(requests: Array(requests.prefix(most)), waiters: Array(waiters.prefix(most)))
-                requests.removeFirst(most)
-                waiters.removeFirst(most)
-            }
-            return taken
-        }
-
-        /// Takes out those of lineages that go nowhere any more.
-        mutating func takeBroken() -> [Waiter] {
-            guard waiters.contains(where: \.lineage.isBroken) else { return [] }
-            var (rest, broken) = (Group(), [Waiter]())
-            for (request, waiter) in zip(requests, waiters) {
-                if waiter.lineage.isBroken { broken.append(waiter) } else { rest.append(request, waiter) }
-            }
-            self = rest
-            return broken
-        }
-    }
+    typealias Waiter = CommitQueue<Request>.Waiter
 
     private struct State {
-        var queue = Group()
-        var isBusy = false
+        var queue: CommitQueue<Request>
         var isWindowOver = false
         var isGathering: CheckedContinuation<Void, Never>?
         var idleWaiters: [CheckedContinuation<Void, Never>] = []
     }
 
-    private let state = Mutex(State())
+    private let state: Mutex<State>
     private let batching: Batching
     private let time: any TimeSource
     private let write: @Sendable ([Request]) async throws(StoreError) -> [Outcome]
     private let verdict: @Sendable (Outcome, PersistenceID) -> Ticket.Verdict
 
     /// - Parameters:
+    ///   - concurrentGroups: how many groups the store commits beside each other.
     ///   - write: commits a group; the outcomes are in its order.
     ///   - verdict: what an outcome means for the command.
     init(
-        batching: Batching, time: any TimeSource,
+        batching: Batching, concurrentGroups: Int, time: any TimeSource,
         write: @escaping @Sendable ([Request]) async throws(StoreError) -> [Outcome],
         verdict: @escaping @Sendable (Outcome, PersistenceID) -> Ticket.Verdict
     ) {
+        // Who waits for a number of commands wants them in one group.
+        let most = batching.batchThreshold > 1 ? 1 : concurrentGroups
+        self.state = Mutex(State(queue: CommitQueue(concurrentGroups: most)))
         self.batching = batching
         self.time = time
         self.write = write
@@ -85,11 +45,7 @@ final class GroupCommitter<Request: Sendable, Outcome: Sendable>: Sendable {
     /// - Returns: whether the caller has to call ``lead()`` once it has let go of the lock.
     func enqueue(_ request: Request, _ waiter: Waiter) -> Bool {
         let (leads, gathered) = state.withLock { state -> (Bool, CheckedContinuation<Void, Never>?) in
-            state.queue.append(request, waiter)
-            if !state.isBusy {
-                state.isBusy = true
-                return (true, nil)
-            }
+            if state.queue.add(request, waiter) { return (true, nil) }
             guard state.queue.count >= batching.batchThreshold else { return (false, nil) }
             defer { state.isGathering = nil }
             return (false, state.isGathering)
@@ -111,8 +67,8 @@ final class GroupCommitter<Request: Sendable, Outcome: Sendable>: Sendable {
     func becomeIdle() async {
         await withCheckedContinuation { continuation in
             let isIdle = state.withLock { state in
-                if state.isBusy { state.idleWaiters.append(continuation) }
-                return !state.isBusy
+                if !state.queue.isIdle { state.idleWaiters.append(continuation) }
+                return state.queue.isIdle
             }
             if isIdle { continuation.resume() }
         }
@@ -127,46 +83,51 @@ final class GroupCommitter<Request: Sendable, Outcome: Sendable>: Sendable {
         } while !finishOrGoOn()
     }
 
-    /// Whether nothing is left; the committer is idle then.
+    /// Whether no other group has begun in the place of the last one.
     private func finishOrGoOn() -> Bool {
-        let waiters = state.withLock { state -> [CheckedContinuation<Void, Never>]? in
-            guard state.queue.isEmpty else { return nil }
-            state.isBusy = false
+        let (isOver, idleWaiters) = state.withLock { state -> (Bool, [CheckedContinuation<Void, Never>]) in
+            if state.queue.goOn() { return (false, []) }
+            guard state.queue.isIdle else { return (true, []) }
             defer { state.idleWaiters = [] }
-            return state.idleWaiters
+            return (true, state.idleWaiters)
         }
-        guard let waiters else { return false }
-        for waiter in waiters { waiter.resume() }
-        return true
+        for waiter in idleWaiters { waiter.resume() }
+        return isOver
     }
 
     /// - Returns: how many writes the group had.
     @discardableResult
     private func commitGroup() async -> Int {
         if batching.batchThreshold > 1 { await gather() }
-        let group = takeGroup()
-        if group.isEmpty { return 0 }
-        do throws(StoreError) {
-            let outcomes = try await write(group.requests)
-            await settle(group.waiters) { index, owner in verdict(outcomes[index], owner.id) }
-        } catch {
-            await settle(group.waiters) { _, owner in .failed(EgoError(error, owner.id)) }
+        let taken = state.withLock { $0.queue.take(atMost: batching.maximumCommands) }
+        var group = taken
+        // Those of lineages that go nowhere any more.
+        for waiter in group.take(where: \.lineage.isBroken).waiters { waiter.ticket.resolve(.rerun) }
+        let answers: [Answer]
+        if group.isEmpty {
+            answers = []
+        } else {
+            do throws(StoreError) {
+                let outcomes = try await write(group.requests)
+                answers = settle(group.waiters) { index, owner in verdict(outcomes[index], owner.id) }
+            } catch {
+                answers = settle(group.waiters) { _, owner in .failed(EgoError(error, owner.id)) }
+            }
         }
+        state.withLock { $0.queue.release(taken) }
+        await Self.give(answers)
         return group.count
     }
 
-    private func takeGroup() -> Group {
-        var taken = state.withLock { $0.queue.take(atMost: batching.maximumCommands) }
-        for waiter in taken.takeBroken() { waiter.ticket.resolve(.rerun) }
-        return taken
-    }
+    private typealias Answer = (ticket: Ticket, verdict: Ticket.Verdict)
 
-    private func settle(_ group: [Waiter], verdict: (Int, EntityCell) -> Ticket.Verdict) async {
-        var answers: [(ticket: Ticket, verdict: Ticket.Verdict)] = []
+    /// Tells the entities what became of their writes.
+    ///
+    /// - Returns: what to answer then: whoever runs a command again finds its entity waiting to be loaded.
+    private func settle(_ group: [Waiter], verdict: (Int, EntityCell) -> Ticket.Verdict) -> [Answer] {
+        var answers: [Answer] = []
         answers.reserveCapacity(group.count)
         var withdrawn: [Ticket] = []
-        // First every entity learns what became of its writes, then the callers do: whoever runs a command again finds
-        // the entity waiting to be loaded.
         for (index, waiter) in group.enumerated() {
             let verdict = verdict(index, waiter.owner)
             answers.append((waiter.ticket, verdict))
@@ -176,21 +137,21 @@ final class GroupCommitter<Request: Sendable, Outcome: Sendable>: Sendable {
                 withdrawn += waiter.owner.abandon(waiter.lineage)
             }
         }
-        let all = withdrawn.isEmpty ? answers : answers + withdrawn.map { ($0, .rerun) }
-        if all.count < Self.fewAnswers {
-            Self.give(all[...])
-        } else {
-            // Two threads then are awake for what the answered do next. One alone would wake the other for each of them,
-            // which is done by the time of the next answer, and asleep again.
-            async let rest: Void = Self.give(all[(all.count / 2)...])
-            Self.give(all[..<(all.count / 2)])
-            await rest
-        }
+        return withdrawn.isEmpty ? answers : answers + withdrawn.map { ($0, .rerun) }
+    }
+
+    private static func give(_ answers: [Answer]) async {
+        if answers.count < fewAnswers { return give(answers[...]) }
+        // Two threads then are awake for what the answered do next. One alone would wake the other for each of them,
+        // which is done by the time of the next answer, and asleep again.
+        async let rest: Void = give(answers[(answers.count / 2)...])
+        give(answers[..<(answers.count / 2)])
+        await rest
     }
 
     private static var fewAnswers: Int { 16 }
 
-    private static func give(_ answers: ArraySlice<(ticket: Ticket, verdict: Ticket.Verdict)>) {
+    private static func give(_ answers: ArraySlice<Answer>) {
         for (ticket, verdict) in answers { ticket.resolve(verdict) }
     }
 

@@ -14,6 +14,9 @@ public final class PostgresStore: Store {
     let pool: PostgresPool
     /// The connections that appends go through.
     let appenders: PostgresPool
+    /// With two, the server works on one group while another one's commands are answered and decided. With more the groups
+    /// become smaller, and the server spends its time on transactions.
+    public let concurrentCommits: Int
     /// Whether an append finds no other transaction under way.
     let calm = Calm()
     let layout: PostgresLayout
@@ -49,6 +52,7 @@ public final class PostgresStore: Store {
         var appending = options
         appending.purpose = .appends
         self.appenders = PostgresPool(url, appending, wasConnected: true)
+        self.concurrentCommits = min(2, options.connections)
         self.isReadOnly = options.readOnly
         self.layout = opened.layout
         self.storeMetadata = opened.metadata

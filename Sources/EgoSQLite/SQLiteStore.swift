@@ -11,6 +11,7 @@ public final class SQLiteStore: Store {
     let shardCount: UInt32
     private let readers: SQLiteReaders
     private let storeMetadata: StoreMetadata
+    public let concurrentCommits = 1
     /// Given after each append of this process.
     let appended = AppendSignal()
 

@@ -20,6 +20,7 @@ public final class InMemoryStore: Store {
         var isClosed = false
     }
 
+    public let concurrentCommits = 1
     let state = Mutex(State())
     private let appended = AppendSignal()
     private let storeMetadata: StoreMetadata

@@ -32,6 +32,8 @@ public enum StoreCall: String, Sendable, CaseIterable {
 }
 
 extension ForwardingStore {
+    public var concurrentCommits: Int { base.concurrentCommits }
+
     public func append(_ group: [AppendRequest]) async throws(StoreError) -> [AppendOutcome] {
         try await forward(.append) { () async throws(StoreError) in try await base.append(group) }
     }
