@@ -26,15 +26,15 @@ struct BenchFill: Sendable {
         NewEvent(timestamp: Self.start.advanced(by: .milliseconds(number)), payload: payload)
     }
 
-    /// Appends events of so many entities in turn.
-    func fill(_ store: any Store, events: Int, entities: Int) async throws {
+    /// Appends events of so many entities in turn, from the one of a number on.
+    func fill(_ store: any Store, events: Int, entities: Int, from first: Int = 0) async throws {
         var done = 0
         while done < events {
             try Task.checkCancellation()
             let end = min(done + PageLimit.standard.rows, events)
             let group = (done..<end).map { number in
                 AppendRequest(
-                    persistenceID: Self.id(number % entities), kind: "bench",
+                    persistenceID: Self.id(first + number % entities), kind: "bench",
                     expectedVersion: .exact(SequenceNumber(UInt64(number / entities))), events: [event(number)])
             }
             try check(try await store.append(group))

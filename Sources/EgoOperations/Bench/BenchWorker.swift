@@ -135,7 +135,7 @@ package struct BenchWorker: Sendable {
         switch order.work {
         case .send:
             do {
-                let senders = try BenchSenders(set(of: order), on: store)
+                let senders = try await BenchSenders.begun(set(of: order), on: store)
                 return Part(store: store) {
                     BenchAnswer(try await senders.run($0.budget))
                 } end: {

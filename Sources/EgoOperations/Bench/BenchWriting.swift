@@ -15,8 +15,10 @@ final class AppendWork: BenchWork {
         own = try await set.scratch()
         bare = try await set.scratch()
         let parameters = set.parameters
+        // The first event of an entity is more work than the others: it makes what an entity has once.
+        try await set.fill.fill(own.store, events: parameters.entities, entities: parameters.entities)
         let choice = BenchChoice(parameters.choice, among: parameters.entities, seed: parameters.seed)
-        state = Mutex((choice, [SequenceNumber](repeating: .zero, count: parameters.entities), 0))
+        state = Mutex((choice, [SequenceNumber](repeating: 1, count: parameters.entities), parameters.entities))
     }
 
     func limit(_ budget: WorkBudget) async throws -> BenchSample { try await set.insertLimit(on: bare, budget) }
@@ -73,14 +75,8 @@ final class SendWork: BenchWork {
         self.set = set
         let own = try await set.scratch()
         bare = try await set.scratch()
-        guard set.measured.workload == .encrypted else {
-            senders = try BenchSenders(set, on: own.store)
-            return
-        }
-        let store = try set.encrypting(own.store)
-        // The first event of an entity makes its key: that is no part of the others.
-        try await set.fill.fill(store, events: set.parameters.entities, entities: set.parameters.entities)
-        senders = try BenchSenders(set, on: store)
+        let store: any Store = set.measured.workload == .encrypted ? try set.encrypting(own.store) : own.store
+        senders = try await BenchSenders.begun(set, on: store)
     }
 
     func limit(_ budget: WorkBudget) async throws -> BenchSample { try await set.insertLimit(on: bare, budget) }
@@ -109,6 +105,16 @@ final class BenchSenders: Sendable {
         }
         let choice = BenchChoice(parameters.choice, among: parameters.entities, seed: parameters.seed)
         choices = Mutex((0..<set.measured.clients).map { choice.ofClient($0, seed: parameters.seed) })
+    }
+
+    /// Callers of entities that have an event and are in memory: what an entity does once is more work than a command.
+    static func begun(_ set: BenchSet, on store: any Store) async throws -> BenchSenders {
+        let parameters = set.parameters
+        try await set.fill.fill(
+            store, events: parameters.entities, entities: parameters.entities, from: parameters.firstEntity)
+        let senders = try BenchSenders(set, on: store)
+        try await senders.load()
+        return senders
     }
 
     /// Brings all entities into memory: their first commands would read them.
