@@ -102,7 +102,7 @@ final class GroupCommitter<Request: Sendable, Outcome: Sendable>: Sendable {
         let taken = state.withLock { $0.queue.take(atMost: batching.maximumCommands) }
         var group = taken
         // Those of lineages that go nowhere any more.
-        for waiter in group.take(where: \.lineage.isBroken).waiters { waiter.ticket.resolve(.rerun) }
+        for waiter in group.take(where: { $0.lineage.isBroken }).waiters { waiter.ticket.resolve(.rerun) }
         let answers: [Answer]
         if group.isEmpty {
             answers = []

@@ -23,8 +23,8 @@ struct CommandColumns {
 
 /// The columns of events that are inserted, as arrays.
 struct EventColumns {
-    private var entities: [Int64] = []
-    private var numbers: [Int64] = []
+    private(set) var numbers: [Int64] = []
+    private var ids: [String?] = []
     private var times: [Int64] = []
     private var manifests: [String?] = []
     private var payloads: [[UInt8]?] = []
@@ -33,27 +33,60 @@ struct EventColumns {
     private var metadata: [[UInt8]?] = []
     private var unknownFields: [[UInt8]?] = []
     private var checksums: [Int64] = []
+    private var shards: [Int64] = []
+    private var expected: [Int64] = []
 
+    var count: Int { numbers.count }
+    var isEmpty: Bool { numbers.isEmpty }
+
+    /// Adds the events of a request.
     mutating func add(
-        entity: Int64, number: SequenceNumber, time: Int64, manifest: String, payload: [UInt8], key: String,
-        isEncrypted: Bool, metadata: [UInt8], unknownFields: [UInt8]
+        _ request: AppendRequest, of entity: AppendPlan.Entity, after before: SequenceNumber, shard: Int64,
+        _ clock: StoredClock
     ) {
-        entities.append(entity)
+        let encoded = request.metadata.encoded
+        let metadata = encoded.isEmpty ? nil : encoded
+        for (index, event) in request.events.enumerated() {
+            add(entity.id, before.advanced(by: index + 1), shard)
+            expected.append(Int64(clamping: entity.expected.rawValue))
+            times.append(clock.stored(event.timestamp))
+            manifests.append(event.manifest)
+            add(event.payload, event.encryptionKeyID, event.isEncrypted, metadata, event.unknownFields)
+        }
+    }
+
+    /// Adds an event as it is.
+    mutating func add(_ event: PersistedEvent, shard: Int64, _ clock: StoredClock) {
+        let metadata = event.metadata.encoded
+        add(event.persistenceID, event.sequenceNumber, shard)
+        times.append(clock.stored(event.timestamp))
+        manifests.append(event.manifest)
+        add(
+            event.payload, event.encryptionKeyID, event.isEncrypted, metadata.isEmpty ? nil : metadata,
+            event.unknownFields)
+    }
+
+    private mutating func add(_ id: PersistenceID, _ number: SequenceNumber, _ shard: Int64) {
         numbers.append(Int64(clamping: number.rawValue))
-        times.append(time)
-        manifests.append(manifest)
+        ids.append(id.rawValue)
+        shards.append(shard)
+    }
+
+    private mutating func add(
+        _ payload: [UInt8], _ key: String, _ isEncrypted: Bool, _ metadata: [UInt8]?, _ unknownFields: [UInt8]
+    ) {
         payloads.append(payload)
         keys.append(key)
         areEncrypted.append(isEncrypted)
-        self.metadata.append(metadata.isEmpty ? nil : metadata)
+        self.metadata.append(metadata)
         self.unknownFields.append(unknownFields.isEmpty ? nil : unknownFields)
         checksums.append(payload.payloadChecksum)
     }
 
     /// Makes room for so many events.
     mutating func reserve(_ count: Int) {
-        entities.reserveCapacity(count)
         numbers.reserveCapacity(count)
+        ids.reserveCapacity(count)
         times.reserveCapacity(count)
         manifests.reserveCapacity(count)
         payloads.reserveCapacity(count)
@@ -62,13 +95,18 @@ struct EventColumns {
         metadata.reserveCapacity(count)
         unknownFields.reserveCapacity(count)
         checksums.reserveCapacity(count)
+        shards.reserveCapacity(count)
+        expected.reserveCapacity(count)
     }
 
+    /// For ``AppendStatements/insertKnown``.
     var values: [PostgresValue] {
         [
-            .integers(entities), .integers(numbers), .integers(times), .texts(manifests), .blobs(payloads),
-            .texts(keys), .bools(areEncrypted), .blobs(metadata), .blobs(unknownFields),
-            .integers(checksums),
+            .texts(ids), .integers(numbers), .integers(times), .texts(manifests), .blobs(payloads), .texts(keys),
+            .bools(areEncrypted), .blobs(metadata), .blobs(unknownFields), .integers(checksums), .integers(shards),
         ]
     }
+
+    /// For ``AppendStatements/insert(trimmedJoin:)``.
+    var valuesToLookFor: [PostgresValue] { values + [.integers(expected)] }
 }

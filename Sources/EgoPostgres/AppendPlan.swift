@@ -20,15 +20,40 @@ struct AppendPlan: Sendable {
     private(set) var decisions: [Decision] = []
     /// The entities that are written to, and the last number that each has to have, in the order of their IDs: groups
     /// that share entities then take their rows in the same order.
-    private(set) var entities: [(id: PersistenceID, expected: SequenceNumber, kind: String?)] = []
+    private(set) var entities: [Entity] = []
+    /// For each request that is written, the index of its entity in ``entities``.
+    private(set) var owners: [Int] = []
+
+    /// An entity that is written to.
+    struct Entity: Sendable {
+        let id: PersistenceID
+        let expected: SequenceNumber
+        let kind: String?
+    }
 
     private struct Progress {
+        let id: PersistenceID
         var last: SequenceNumber
         var isBroken = false
         var commands: [CommandID: CommandRecord]
         var isErased: Bool
         var first: SequenceNumber?
         var kind: String?
+
+        /// Before the first request of an entity; nil where nothing says what it is at.
+        init?(of request: AppendRequest, _ knowledge: [PersistenceID: Knowledge]?) {
+            id = request.persistenceID
+            if let knowledge {
+                let known = knowledge[id]
+                last = SequenceNumber(known?.last ?? 0)
+                commands = known?.commands ?? [:]
+                isErased = known?.isErased ?? false
+            } else if let expected = request.expectedVersion.last {
+                (last, commands, isErased) = (expected, [:], false)
+            } else {
+                return nil
+            }
+        }
     }
 
     /// Decides.
@@ -37,27 +62,36 @@ struct AppendPlan: Sendable {
     ///   which the write itself then checks.
     /// - Returns: nil when the group cannot be decided without knowledge.
     init?(_ group: [AppendRequest], knowledge: [PersistenceID: Knowledge]?) {
-        var progress: [PersistenceID: Progress] = [:]
+        var places: [PersistenceID: Int] = [:]
+        var progress: [Progress] = []
+        places.reserveCapacity(group.count)
+        progress.reserveCapacity(group.count)
+        decisions.reserveCapacity(group.count)
+        owners.reserveCapacity(group.count)
         for request in group {
             let id = request.persistenceID
-            if progress[id] == nil {
-                if let known = knowledge?[id] {
-                    progress[id] = Progress(
-                        last: SequenceNumber(known.last), commands: known.commands, isErased: known.isErased)
-                } else if knowledge != nil {
-                    progress[id] = Progress(last: .zero, commands: [:], isErased: false)
-                } else if let expected = request.expectedVersion.last {
-                    progress[id] = Progress(last: expected, commands: [:], isErased: false)
-                } else {
-                    return nil
-                }
+            let place: Int
+            if let known = places[id] {
+                place = known
+            } else {
+                guard let first = Progress(of: request, knowledge) else { return nil }
+                place = progress.count
+                places[id] = place
+                progress.append(first)
             }
-            decisions.append(
-                Self.decide(request, &progress[id, default: Progress(last: .zero, commands: [:], isErased: false)]))
+            decisions.append(Self.decide(request, &progress[place]))
+            owners.append(place)
         }
-        entities = progress.compactMap { id, progress in
-            progress.first.map { (id, $0, progress.kind) }
-        }.sorted { $0.id.rawValue < $1.id.rawValue }
+        let written = progress.indices.filter { progress[$0].first != nil }.sorted {
+            progress[$0].id.rawValue < progress[$1].id.rawValue
+        }
+        var ranks = [Int](repeating: 0, count: progress.count)
+        for (rank, place) in written.enumerated() {
+            ranks[place] = rank
+            let progress = progress[place]
+            entities.append(Entity(id: progress.id, expected: progress.first ?? .zero, kind: progress.kind))
+        }
+        for index in owners.indices { owners[index] = ranks[owners[index]] }
     }
 
     private static func decide(_ request: AppendRequest, _ progress: inout Progress) -> Decision {

@@ -77,6 +77,9 @@ public struct PostgresError: Error, Sendable, Hashable, CustomStringConvertible 
     /// Whether it says nothing of what was asked, only of when.
     var isCircumstance: Bool { isConnectionLost || isTransient || ["57014", "55P03"].contains(sqlState) }
 
+    /// Whether an append found an entity not to be as expected; of nothing else are there texts to be read as a value.
+    var isRefusal: Bool { sqlState == "22P02" }
+
     /// Whether a row was there already.
     var isUniqueViolation: Bool { sqlState == "23505" }
 }

@@ -58,12 +58,12 @@ final class PostgresPool: Sendable {
     }
 
     /// Sends statements together on a connection, and hands `body` what returns their results. See
-    /// ``PostgresWorker/exchange(_:_:)``.
-    func exchange<Value: Sendable>(
-        _ retry: Retry, _ statements: @escaping PostgresWorker.Statements,
-        _ body: @escaping PostgresWorker.Reading<Value>
+    /// ``PostgresWorker/exchange(bytes:_:_:)``.
+    func exchange<Sent: Sendable, Value: Sendable>(
+        _ retry: Retry, bytes: Int, _ compose: @escaping PostgresWorker.Composing<Sent>,
+        _ body: @escaping PostgresWorker.Reading<Sent, Value>
     ) async throws(StoreError) -> Value {
-        try await run(retry) { worker in await worker.exchange(statements, body) }
+        try await run(retry) { worker in await worker.exchange(bytes: bytes, compose, body) }
     }
 
     private func run<Value: Sendable>(

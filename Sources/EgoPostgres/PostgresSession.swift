@@ -4,6 +4,8 @@ import CPostgreSQL
 struct PostgresSession {
     /// Whether a proxy gives each transaction another session: nothing may be left behind in one then.
     let isPooled: Bool
+    /// Tells the server and its database from any other, also from itself before it was started anew.
+    let server: String
     /// Whether the server takes no writes, because it is a replica.
     let isReplica: Bool
     /// The statement timeout in milliseconds; nil for the server's own.
@@ -17,7 +19,9 @@ struct PostgresSession {
 
     private static let look = """
         SELECT pg_backend_pid(), pg_is_in_recovery()::int, current_setting('synchronous_commit'),
-            current_setting('default_transaction_isolation')
+            current_setting('default_transaction_isolation'),
+            concat_ws(' ', (SELECT oid FROM pg_database WHERE datname = current_database()), inet_server_addr(),
+                inet_server_port(), extract(epoch FROM pg_postmaster_start_time()))
         """
 
     init(_ handle: OpaquePointer, options: PostgresStoreOptions) throws(PostgresError) {
@@ -32,6 +36,7 @@ struct PostgresSession {
         // A proxy makes up a process number of its own for whoever connects to it.
         let isPooled = options.isPooled ?? (Int32(text(0)) != PQbackendPID(handle))
         self.isPooled = isPooled
+        server = text(4)
         isReplica = text(1) == "1"
         timeout = options.statementTimeout.map { Int64(min(max($0 / .milliseconds(1), 1), Double(Int32.max) - 1_000)) }
         var statements: [PostgresStatement] = []

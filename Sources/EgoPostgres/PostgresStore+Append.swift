@@ -41,11 +41,11 @@ extension PostgresStore {
                 knowledge = try await self.knowledge(of: group)
                 continue
             }
-            if plan.entities.isEmpty { return plan.settled(at: [], group) }
+            if plan.entities.isEmpty { return plan.settled([], group) }
             switch try await attempt(plan, group) {
-            case .appended(let places):
+            case .appended(let offsets):
                 notifier.notify()
-                return plan.settled(at: places, group)
+                return plan.settled(offsets, group)
             case .refused(let error):
                 lastError = error
                 knowledge = try await self.knowledge(of: group)
@@ -60,7 +60,7 @@ extension PostgresStore {
 
     private enum Attempt: Sendable {
         /// All is there; the place of each request's last event.
-        case appended([Offset])
+        case appended([Offset?])
         /// Nothing is there: an entity is not as the plan has it.
         case refused(StoreError?)
         case lost(StoreError)
@@ -68,42 +68,61 @@ extension PostgresStore {
 
     /// Writes a plan in one transaction and one round trip.
     private func attempt(_ plan: AppendPlan, _ group: [AppendRequest]) async throws(StoreError) -> Attempt {
-        let write = AppendWrite(
-            plan, group, shardCount: shardCount, clock: clock, trimmedJoin: trimmedJoin(unless: "found"))
-        if write.lone != nil, calm.isExpected {
-            if let attempt = try await attempt(write, isLocked: false) { return attempt }
+        let isLone = group.count == 1 && plan.entities.count == 1 && group[0].events.count == 1
+        if isLone, calm.isExpected {
+            if let attempt = try await attempt(plan, group, isLocked: false) { return attempt }
             calm.wasMissed()
         }
-        return try await attempt(write, isLocked: true) ?? .refused(nil)
+        return try await attempt(plan, group, isLocked: true) ?? .refused(nil)
     }
 
     /// - Parameter isLocked: whether it is to hold the lock; without it only a lone event can be tried, where a connection
     ///   has a session of its own.
     /// - Returns: nil when that could not decide.
-    private func attempt(_ write: AppendWrite, isLocked: Bool) async throws(StoreError) -> Attempt? {
-        try await appenders.exchange(.again) { connection in
+    private func attempt(
+        _ plan: AppendPlan, _ group: [AppendRequest], isLocked: Bool
+    ) async throws(StoreError) -> Attempt? {
+        let bytes = group.reduce(0) { $0 + $1.events.reduce(0) { $0 + $1.payload.count + 100 } }
+        return try await appenders.exchange(.again, bytes: bytes) {
+            [self] (connection) -> ([PostgresStatement], (write: AppendWrite, isLocked: Bool)) in
+            let write = write(plan, group, on: connection.session)
             guard !isLocked, let lone = write.lone, !connection.session.isPooled else {
-                return connection.atomic([Self.lockShared, write.statement])
+                return (connection.atomic([Self.lockShared] + write.statements), (write, true))
             }
-            return [lone(false)]
-        } _: { (connection, receive) throws(StoreError) in
+            return ([lone], (write, false))
+        } _: { [self] (connection, sent, receive) throws(StoreError) in
             do throws(PostgresError) {
                 let results = connection.results(ofAtomic: try receive())
-                guard let result = results.last else { return .refused(nil) }
-                if results.count == 1, !write.isWritten(result) { return nil }
-                return Self.attempt(write, result)
+                guard let written = sent.write.written(sent.isLocked ? Array(results.dropFirst()) : results) else {
+                    return sent.isLocked ? .refused(nil) : nil
+                }
+                remember(written, of: group, on: connection.session)
+                return .appended(written.map { $0?.offset })
             } catch {
                 let failure = StoreError(error, during: "append")
                 if error.isConnectionLost { return .lost(failure) }
                 // Somebody else was faster, and is committed now: what is there has to be read again.
-                if error.isUniqueViolation || error.isTransient { return .refused(failure) }
+                if error.isRefusal || error.isUniqueViolation || error.isTransient { return .refused(failure) }
                 throw failure
             }
         }
     }
 
-    private static func attempt(_ write: AppendWrite, _ result: PostgresResult) -> Attempt {
-        write.places(result).map { .appended($0) } ?? .refused(nil)
+    /// What writes a plan. Events are known to be there on one server only, and where nobody deletes what is not known.
+    private func write(_ plan: AppendPlan, _ group: [AppendRequest], on session: PostgresSession) -> AppendWrite {
+        let shards =
+            session.isPooled || hasOtherWriters
+            ? plan.entities.map { _ in nil } : writtenEvents.shards(of: plan.entities, on: session.server)
+        return AppendWrite(
+            plan, group, shards: shards, shardCount: shardCount, clock: clock,
+            trimmedJoin: trimmedJoin(of: "v", unless: "found"))
+    }
+
+    private func remember(
+        _ written: [AppendWrite.Written?], of group: [AppendRequest], on session: PostgresSession
+    ) {
+        if session.isPooled || hasOtherWriters { return }
+        writtenEvents.add(written, of: group, on: session.server)
     }
 
     private enum Turn: Sendable {
@@ -119,25 +138,23 @@ extension PostgresStore {
     private func appendInTurn(_ group: [AppendRequest]) async throws(StoreError) -> Turn {
         let ids = Set(group.map(\.persistenceID)).sorted().map { Optional($0.rawValue) }
         let look = knowledgeStatements(of: group)
-        let (shardCount, clock, trimmedJoin) = (shardCount, clock, trimmedJoin(unless: "found"))
-        let turn = try await appenders.run(.again) { (connection) throws(StoreError) -> Turn in
+        let turn = try await appenders.run(.again) { [self] (connection) throws(StoreError) -> Turn in
             var sent: AppendPlan?
             do throws(PostgresError) {
                 return try connection.transaction { () throws(PostgresError) -> Turn in
                     _ = try connection.batch([Self.lockShared, PostgresStatement(Self.lockEntities, [.texts(ids)])])
                     let found = Self.knowledge(try connection.batch(look))
                     guard let plan = AppendPlan(group, knowledge: found) else { return .beaten }
-                    if plan.entities.isEmpty { return .done(plan.settled(at: [], group)) }
+                    if plan.entities.isEmpty { return .done(plan.settled([], group)) }
                     sent = plan
-                    let write = AppendWrite(plan, group, shardCount: shardCount, clock: clock, trimmedJoin: trimmedJoin)
-                    let written = try connection.batch([write.statement])
-                    guard let result = written.first, let places = write.places(result) else { return .beaten }
-                    return .done(plan.settled(at: places, group))
+                    let write = write(plan, group, on: connection.session)
+                    guard let written = write.written(try connection.batch(write.statements)) else { return .beaten }
+                    return .done(plan.settled(written.map { $0?.offset }, group))
                 }
             } catch {
                 let failure = StoreError(error, during: "append")
                 if error.isConnectionLost { return .lost(sent, failure) }
-                if error.isUniqueViolation || error.isTransient { return .beaten }
+                if error.isRefusal || error.isUniqueViolation || error.isTransient { return .beaten }
                 throw failure
             }
         }
@@ -157,10 +174,13 @@ extension PostgresStore {
 
     // MARK: What is there
 
-    /// What eGo for Go has deleted of an entity; asked for only where an `event` was not found.
-    func trimmedJoin(unless event: String) -> String {
+    /// What eGo for Go has deleted of an `entity`; asked for only where an `event` was not found.
+    func trimmedJoin(of entity: String, unless event: String) -> String {
         hasOtherWriters
-            ? "LEFT JOIN LATERAL (SELECT \(trimmed("u.id")) AS number WHERE \(event).sequence_number IS NULL) trimmed ON true"
+            ? """
+            LEFT JOIN LATERAL (SELECT \(trimmed("\(entity).id")) AS number WHERE \(event).sequence_number IS NULL)
+                trimmed ON true
+            """
             : "CROSS JOIN (SELECT NULL::bigint AS number) trimmed"
     }
 
@@ -173,7 +193,7 @@ extension PostgresStore {
             WHERE persistence_id = u.id ORDER BY sequence_number DESC LIMIT 1) newest ON true
         LEFT JOIN LATERAL (SELECT floor FROM ego_entities WHERE persistence_id = u.id LIMIT 1) known ON true
         LEFT JOIN LATERAL (SELECT sequence_number FROM ego_tombstones WHERE persistence_id = u.id LIMIT 1) erased ON true
-        \(trimmedJoin(unless: "newest"))
+        \(trimmedJoin(of: "u", unless: "newest"))
         """
     }
     private static let selectCommands = """
@@ -228,7 +248,7 @@ extension PostgresStore {
     private func outcomes(
         of group: [AppendRequest], sentAs plan: AppendPlan
     ) async throws(StoreError) -> [AppendOutcome]? {
-        var places = [Offset](repeating: .start, count: group.count)
+        var offsets = [Offset?](repeating: nil, count: group.count)
         var isTold = false
         for (index, (request, decision)) in zip(group, plan.decisions).enumerated() {
             guard case .write(let before) = decision else { continue }
@@ -248,9 +268,9 @@ extension PostgresStore {
                 }
                 isTold = true
             }
-            places[index] = found.last?.offset ?? .start
+            offsets[index] = found.last?.offset
         }
-        return isTold ? plan.settled(at: places, group) : nil
+        return isTold ? plan.settled(offsets, group) : nil
     }
 
     private func all(

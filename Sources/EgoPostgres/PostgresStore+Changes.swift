@@ -242,25 +242,13 @@ extension PostgresStore {
             WHERE persistence_id = u.id ORDER BY sequence_number DESC LIMIT 1) newest ON true
         LEFT JOIN LATERAL (SELECT floor, shard FROM ego_entities WHERE persistence_id = u.id LIMIT 1) known ON true
         LEFT JOIN LATERAL (SELECT sequence_number FROM ego_tombstones WHERE persistence_id = u.id LIMIT 1) erased ON true
-        \(trimmedJoin(unless: "newest"))
+        \(trimmedJoin(of: "u", unless: "newest"))
         """
     }
-    private static let insertEvents = """
-        INSERT INTO events_store (persistence_id, sequence_number, event_payload, event_manifest, "timestamp",
-            shard_number, encryption_key_id, is_encrypted, metadata, unknown_fields, checksum, is_deleted)
-        SELECT e.id, v.number, v.payload, v.manifest, v.time, e.shard, v.key_id, v.is_encrypted, v.metadata,
-            v.unknown_fields, v.checksum, v.is_deleted
-        FROM unnest($3::int8[], $4::int8[], $5::int8[], $6::text[], $7::bytea[], $8::text[], $9::bool[], $10::bytea[],
-            $11::bytea[], $12::int8[], $13::bool[]) WITH ORDINALITY
-            AS v(entity, number, time, manifest, payload, key_id, is_encrypted, metadata, unknown_fields, checksum,
-                is_deleted, n)
-        JOIN unnest($1::text[], $2::int8[]) WITH ORDINALITY AS e(id, shard, n) ON e.n = v.entity
-        ORDER BY v.n
-        """
     private static let insertEntities = """
         INSERT INTO ego_entities AS e (persistence_id, shard, floor)
         SELECT * FROM unnest($1::text[], $2::int8[], $3::int8[])
-        ON CONFLICT (persistence_id) DO UPDATE SET floor = greatest(e.floor, excluded.floor)
+        ON CONFLICT (persistence_id) DO UPDATE SET floor = excluded.floor WHERE excluded.floor > e.floor
         """
     private static let upsertCommands = """
         INSERT INTO ego_commands AS k (persistence_id, command_id, before, after)
@@ -270,7 +258,6 @@ extension PostgresStore {
         """
 
     private struct Target {
-        var number: Int64
         var last: Int64
         var shard: Int64
         var floor: Int64?
@@ -289,7 +276,7 @@ extension PostgresStore {
             let id = PersistenceID(stored: row.text(0))
             order.append(id)
             targets[id] = Target(
-                number: Int64(order.count), last: row.integer(1),
+                last: row.integer(1),
                 shard: row.optionalInteger(3) ?? Int64(Shard(of: id, count: shardCount).rawValue))
         }
         var columns = EventColumns()
@@ -305,10 +292,7 @@ extension PostgresStore {
             }
             if isFirst { targets[event.persistenceID]?.floor = number - 1 }
             targets[event.persistenceID]?.last = number
-            columns.add(
-                entity: target.number, number: event.sequenceNumber, time: clock.stored(event.timestamp),
-                manifest: event.manifest, payload: event.payload, key: event.encryptionKeyID,
-                isEncrypted: event.isEncrypted, metadata: event.metadata.encoded, unknownFields: event.unknownFields)
+            columns.add(event, shard: target.shard, clock)
             areDeleted.append(event.isDeleted)
             if let commandID = event.metadata.commandID {
                 commands.add(
@@ -319,7 +303,7 @@ extension PostgresStore {
         let names = PostgresValue.texts(order.map(\.rawValue))
         let shards = PostgresValue.integers(found.map { $0?.shard ?? 0 })
         let statements = [
-            PostgresStatement(Self.insertEvents, [names, shards] + columns.values + [.bools(areDeleted)]),
+            PostgresStatement(AppendStatements.insertAsTheyAre, columns.values + [.bools(areDeleted)]),
             PostgresStatement(Self.insertEntities, [names, shards, .integers(found.map { $0?.floor ?? 0 })]),
             PostgresStatement(Self.upsertCommands, commands.values),
         ]

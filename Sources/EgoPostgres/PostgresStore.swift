@@ -19,6 +19,7 @@ public final class PostgresStore: Store {
     public let concurrentCommits: Int
     /// Whether an append finds no other transaction under way.
     let calm = Calm()
+    let writtenEvents = WrittenEvents()
     let layout: PostgresLayout
     let shardCount: UInt32
     let isReadOnly: Bool

@@ -3,7 +3,7 @@ import EgoCore
 import Synchronization
 
 /// A connection and the serial queue that it waits on: no call blocks a thread of the cooperative pool, but for the moment
-/// of a short ``exchange(_:_:)``.
+/// of a short ``exchange(bytes:_:_:)``.
 ///
 /// `@unchecked Sendable`: one call at a time uses a worker, the pool's lock comes between two of them, and a call that goes
 /// on on `queue` waits for that.
@@ -89,27 +89,29 @@ final class PostgresWorker: @unchecked Sendable {
         return outcome
     }
 
-    /// What is sent on a connection.
-    typealias Statements = @Sendable (PostgresConnection) -> [PostgresStatement]
+    /// What is sent on a connection, and what is to be known of it when it is answered.
+    typealias Composing<Sent> = @Sendable (PostgresConnection) -> (statements: [PostgresStatement], sent: Sent)
     /// What is made of the answers, given what returns them.
-    typealias Reading<Value> =
-        @Sendable (PostgresConnection, () throws(PostgresError) -> [PostgresResult]) throws(StoreError) -> Value
+    typealias Reading<Sent, Value> =
+        @Sendable (PostgresConnection, Sent, () throws(PostgresError) -> [PostgresResult]) throws(StoreError) -> Value
 
     /// Sends statements together, and hands `body` what returns their results.
     ///
+    /// - Parameter bytes: how much is sent, about.
     /// Where answers have come quickly of late, the caller's own thread sends, and waits for a moment: to hand the call to
     /// another thread and its result back wakes a thread each way, which takes as long as a commit. Longer than a moment
     /// only the queue's thread waits, so that a server which hangs takes no thread from anybody.
-    @concurrent func exchange<Value: Sendable>(
-        _ statements: @escaping Statements, _ body: @escaping Reading<Value>
+    @concurrent func exchange<Sent: Sendable, Value: Sendable>(
+        bytes: Int, _ compose: @escaping Composing<Sent>, _ body: @escaping Reading<Sent, Value>
     ) async -> Outcome<Value> {
         let start = MonotonicTime.now
         let outcome: Outcome<Value>
-        if let quick = await exchangeQuickly(statements, body) {
+        if bytes <= Self.shortBytes, let quick = await exchangeQuickly(compose, body) {
             outcome = quick
         } else {
             outcome = await run { (connection) throws(StoreError) in
-                try body(connection) { () throws(PostgresError) in try connection.batch(statements(connection)) }
+                let (statements, sent) = compose(connection)
+                return try body(connection, sent) { () throws(PostgresError) in try connection.batch(statements) }
             }
         }
         pace.took(since: start)
@@ -118,24 +120,23 @@ final class PostgresWorker: @unchecked Sendable {
     }
 
     /// - Returns: nil where nothing was sent, because it would not be quick.
-    private func exchangeQuickly<Value: Sendable>(
-        _ statements: Statements, _ body: @escaping Reading<Value>
+    private func exchangeQuickly<Sent: Sendable, Value: Sendable>(
+        _ compose: Composing<Sent>, _ body: @escaping Reading<Sent, Value>
     ) async -> Outcome<Value>? {
         guard pace.isQuick, let connection, connection.isUsable else { return nil }
-        let sent = statements(connection)
-        guard sent.reduce(0, { $0 + $1.size }) <= Self.shortBytes else { return nil }
+        let (statements, sent) = compose(connection)
         current.withLock { $0 = Call(cancel: connection.cancelHandle) }
         return await withTaskCancellationHandler {
             let receive: Receive
             do throws(PostgresError) {
-                receive = .sent(try connection.send(sent))
+                receive = .sent(try connection.send(statements))
             } catch {
                 receive = .failed(error)
             }
-            if case .failed = receive { return end(receive, body) }
-            if connection.isAnswered(within: Self.patience) { return end(receive, body) }
+            if case .failed = receive { return end(receive, sent, body) }
+            if connection.isAnswered(within: Self.patience) { return end(receive, sent, body) }
             return await withCheckedContinuation { continuation in
-                queue.async { [self] in continuation.resume(returning: end(receive, body)) }
+                queue.async { [self] in continuation.resume(returning: end(receive, sent, body)) }
             }
         } onCancel: {
             cancel()
@@ -148,12 +149,12 @@ final class PostgresWorker: @unchecked Sendable {
         case failed(PostgresError)
     }
 
-    private func end<Value: Sendable>(
-        _ receive: Receive, _ body: Reading<Value>
+    private func end<Sent, Value: Sendable>(
+        _ receive: Receive, _ sent: Sent, _ body: Reading<Sent, Value>
     ) -> Outcome<Value> {
         guard let connection else { return .failed(StoreError(.closed, "the store is closed")) }
         return end(connection, isCancelled: false) { (connection) throws(StoreError) in
-            try body(connection) { () throws(PostgresError) in
+            try body(connection, sent) { () throws(PostgresError) in
                 switch receive {
                 case .sent(let sent): try connection.receive(sent)
                 case .failed(let error): throw error

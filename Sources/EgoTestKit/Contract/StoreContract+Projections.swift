@@ -314,9 +314,17 @@ extension StoreContract {
             _ = try await store.append([law.append(1, to: id)])
             _ = try await store.append([law.append(1, to: id, expecting: .noStream, command: command)])
             try law.expectEqual(try await store.command(command, of: id), nil, "the record after a conflict")
+            _ = try await store.append([law.append(1, to: id)])
+            for stale: ExpectedVersion in [.noStream, .exact(1), .exact(3)] {
+                let outcome = try await store.append([
+                    law.append(1, to: try law.id("b")), law.append(0, to: id, expecting: stale, command: command),
+                ]).last
+                try law.expectEqual(outcome, .conflict(actual: 2), "a command without events that expects \(stale)")
+                try law.expectEqual(try await store.command(command, of: id), nil, "the record after that")
+            }
             let outcomes = try await store.append([
-                law.append(1, to: id, expecting: .exact(1), command: command),
                 law.append(1, to: id, expecting: .exact(2), command: command),
+                law.append(1, to: id, expecting: .exact(3), command: command),
             ])
             guard case .appended? = outcomes.first, case .duplicate? = outcomes.last else {
                 throw LawViolation(law: law.law, message: "twice the same command in a group gave \(outcomes)")
