@@ -115,12 +115,14 @@ struct PostgresLayout: Sendable, Hashable {
         return "WITH \(recursive ? "RECURSIVE " : "")\(all.joined(separator: ",\n"))\n\(body)"
     }
 
-    /// The columns of an event, in the order in which ``PostgresRow`` reads them.
+    /// The columns of an event, in the order in which ``PostgresRow`` reads them. What nearly every event has is not sent:
+    /// a column costs the server about as much as a comparison, and whoever reads it again.
     var eventColumns: String {
         let inline = isAdopted && !hasInlineState ? "NULL::bytea" : "v.state_payload"
         return """
             v.transaction_id, v.position, v.persistence_id, v.sequence_number, v."timestamp", v.shard_number,
-            v.event_manifest, v.is_encrypted, v.is_deleted, v.encryption_key_id, v.metadata, v.unknown_fields,
+            NULLIF(v.event_manifest, '\(PersistedEvent.anyManifest)'), NULLIF(v.is_encrypted, false),
+            NULLIF(v.is_deleted, false), NULLIF(v.encryption_key_id, ''), v.metadata, v.unknown_fields,
             \(inline), v.event_payload, v.checksum
             """
     }

@@ -60,16 +60,6 @@ struct PostgresRow {
 
     func text(_ column: Int32) -> String { String(decoding: raw(column), as: UTF8.self) }
 
-    /// A text that is nearly always the same one, of which there is one copy then.
-    func text(_ column: Int32, usually usual: String) -> String {
-        let bytes = raw(column)
-        var usual = usual
-        let isUsual = usual.withUTF8 { usual in
-            usual.count == bytes.count && zip(usual, bytes).allSatisfy { $0 == $1 }
-        }
-        return isUsual ? usual : String(decoding: bytes, as: UTF8.self)
-    }
-
     func optionalText(_ column: Int32) -> String? { isNull(column) ? nil : text(column) }
 
     func bytes(_ column: Int32) -> [UInt8] { Array(raw(column)) }

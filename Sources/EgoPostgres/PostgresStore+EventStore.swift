@@ -130,7 +130,7 @@ extension PostgresStore {
         if !layout.isAdopted { return try await journalByTime(after: offset, shard: shard, limit: limit) }
         let sql = """
             SELECT \(layout.eventColumns),
-                EXISTS (SELECT 1 FROM ego_tombstones t WHERE t.persistence_id = v.persistence_id)
+                NULLIF(EXISTS (SELECT 1 FROM ego_tombstones t WHERE t.persistence_id = v.persistence_id), false)
             FROM events_store v
             WHERE (v.transaction_id, v.position) > ($1, $2)
                 AND v.transaction_id < pg_snapshot_xmin(pg_current_snapshot())
@@ -373,7 +373,7 @@ extension PostgresRow {
             persistenceID: id, sequenceNumber: SequenceNumber(UInt64(clamping: integer(3))),
             offset: isNull(0) ? .start : Offset(transactionID: transactionID(0), position: Position(integer(1))),
             timestamp: clock.moment(integer(4)), shard: Shard(UInt64(bitPattern: integer(5))),
-            manifest: text(6, usually: PersistedEvent.anyManifest), payload: payload, encryptionKeyID: text(9),
+            manifest: isNull(6) ? PersistedEvent.anyManifest : text(6), payload: payload, encryptionKeyID: text(9),
             isEncrypted: bool(7), isDeleted: bool(8),
             isDamaged: !isNull(14) && integer(14) != payload.payloadChecksum, metadata: metadata,
             unknownFields: unknownFields)
