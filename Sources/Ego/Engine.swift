@@ -142,10 +142,8 @@ public final class Engine: Sendable {
         _ behavior: B, _ id: PersistenceID
     ) throws(EgoError) -> EntityReference<B.Command, B.State, Event> {
         let host = try host(behavior.kind, id)
-        if host.code.behavior == ObjectIdentifier(B.self),
-            let code = host.code as? EntityCode<B.Command, B.State, Event>
-        {
-            return EntityReference(id, host, code, self)
+        if host.code.behavior == ObjectIdentifier(B.self), host.code is EntityCode<B.Command, B.State, Event> {
+            return EntityReference(id, host, self)
         }
         throw EgoError(
             .wrongKind, "kind \(host.kind) of domain \(domain.name) has another behavior", persistenceID: id)

@@ -23,6 +23,12 @@ final class EngineContext: Sendable {
         self.snapshots = snapshots
         self.erasures = erasures
     }
+
+    /// Wall-clock time.
+    func now() -> Timestamp { time.now() }
+
+    /// Takes note that an entity is used.
+    func touch(_ use: borrowing EntityUse) { use.touch(clock) }
 }
 
 /// The calls that are under way, and whether more are taken.
@@ -65,8 +71,8 @@ final class CallCounter: Sendable {
     }
 }
 
-/// When an entity was last used.
-final class EntityUse: Sendable {
+/// When an entity was last used. A part of its cell: each object of its own would be one more place to look at.
+struct EntityUse: ~Copyable, Sendable {
     private let lastRound = Atomic<UInt64>(0)
     private let isRecent = Atomic<Bool>(true)
 

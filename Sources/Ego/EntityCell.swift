@@ -12,7 +12,7 @@ final class EntityCell: Sendable {
         /// Somebody is loading it.
         case loading(Ticket)
         case active
-        case stopped(EgoError)
+        indirect case stopped(EgoError)
         /// The entity has left memory; whoever still refers to it asks the registry again.
         case passivated
     }
@@ -29,6 +29,8 @@ final class EntityCell: Sendable {
         var pending: [Pending] = []
         /// How many of `pending`, from its start, are committed already.
         var settled = 0
+        /// Where a store that writes at once keeps the entity.
+        var place: EntityPlace?
         var lineage = Lineage()
         /// Calls that are between their commands' arrival and reply.
         var calls = 0
@@ -42,10 +44,11 @@ final class EntityCell: Sendable {
         var latest: Versioned { hasPending ? pending[pending.count - 1].after : committed }
     }
 
-    let id: PersistenceID
-    let use = EntityUse()
+    // In the order in which a command comes by.
     let host: EntityHost
+    let use = EntityUse()
     let core: Mutex<Core>
+    let id: PersistenceID
     private let gate = Gate()
     private let committing = Atomic<Bool>(false)
     private let start: Versioned
@@ -436,7 +439,10 @@ final class EntityCell: Sendable {
     /// Plans a snapshot when a commit has passed a multiple of the interval.
     func saveSnapshot(since before: SequenceNumber, _ committed: Versioned) {
         let interval = host.snapshotInterval
-        guard interval > 0, committed.version.rawValue / interval > before.rawValue / interval else { return }
+        guard interval > 0 else { return }
+        // One division, not two: it takes longer than all the rest here.
+        let events = committed.version.rawValue - before.rawValue
+        if before.rawValue % interval + events < interval { return }
         context.snapshots.save(committed.state.message, at: committed.version, of: id)
     }
 
@@ -462,7 +468,7 @@ final class EntityCell: Sendable {
     func settle() { core.withLock { _ in } }
 
     private func enter() -> Bool {
-        use.touch(context.clock)
+        context.touch(use)
         return core.withLock { core in
             if case .passivated = core.phase { return false }
             core.calls += 1

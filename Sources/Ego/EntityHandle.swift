@@ -5,15 +5,20 @@ import Synchronization
 /// What a reference holds: the way to its entity, which it remembers for as long as that is in memory.
 @usableFromInline
 final class EntityHandle: Sendable {
+    /// The entity as it was last met. It may have left memory since; its state has then, too.
+    ///
+    /// It comes first, to be in the same line of the cache as the reference's count.
+    private let cell = Mutex<EntityCell?>(nil)
+    /// The ``EntityCode`` of the host.
+    @usableFromInline let code: any AnyObject & Sendable
     @usableFromInline let id: PersistenceID
     private let host: EntityHost
     /// Keeps the engine, and with it the sweeper, alive.
     private let engine: Engine
-    /// The entity as it was last met. It may have left memory since; its state has then, too.
-    private let cell = Mutex<EntityCell?>(nil)
 
     init(_ id: PersistenceID, _ host: EntityHost, _ engine: Engine) {
         (self.id, self.host, self.engine) = (id, host, engine)
+        code = host.code
     }
 
     /// How a message whose type is known only at run time is decided.
@@ -30,13 +35,13 @@ final class EntityHandle: Sendable {
     /// - Parameter decide: called at most once.
     @usableFromInline
     func sendNow(
-        _ options: CommandOptions, _ decide: (any AnyEntityState, any TimeSource) throws -> EntityChange?
+        _ options: CommandOptions, _ decide: (any AnyEntityState, Timestamp) throws -> EntityChange?
     ) -> SentCommand {
-        let known = cell.withLock { cell in
+        // Whoever comes meanwhile would wait for the entity itself. To keep this lock spares a count of its users.
+        cell.withLock { cell in
             if cell == nil { cell = host.activeEntity(id) }
-            return cell
+            return cell?.sendNow(options, decide) ?? .later
         }
-        return known?.sendNow(options, decide) ?? .later
     }
 
     /// Checks that an answer from memory may be given; see ``ErasureWatch``.

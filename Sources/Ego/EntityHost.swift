@@ -7,7 +7,7 @@ final class EntityHost: Sendable {
     let code: any AnyEntityCode
     let committers: EntityCommitters
     /// The store, where it writes at once.
-    let immediateStore: (any ImmediateStore)?
+    private let immediateStore: (any ImmediateStore)?
     let context: EngineContext
     /// After so many events a snapshot is saved; 0 for never.
     let snapshotInterval: UInt64
@@ -38,6 +38,26 @@ final class EntityHost: Sendable {
         let cell = registry.entity(id, kind: kind) { EntityCell(id, host: self) }
         if cell.host === self { return cell }
         throw EgoError(.wrongKind, "it is active as kind \(cell.host.kind), not \(kind)", persistenceID: id)
+    }
+
+    /// Whether the store writes at once.
+    var writesAtOnce: Bool { immediateStore != nil }
+
+    /// Writes a change of an entity that is at `version` to a store that writes at once.
+    ///
+    /// - Parameter place: where the store keeps the entity, once it is known.
+    func writeNow(
+        _ change: EntityChange, of id: PersistenceID, at version: SequenceNumber, _ metadata: EventMetadata,
+        _ place: inout EntityPlace?
+    ) throws(StoreError) -> Ticket.Verdict {
+        guard let immediateStore else { return .rerun }
+        switch change.content {
+        case .events(let events):
+            let outcome = try immediateStore.appendNow(
+                events, of: id, kind: kind, after: .exact(version), metadata, at: &place)
+            return Ticket.Verdict(outcome, id)
+        case .state: return try immediateStore.writeNow(change, of: id, kind: kind, at: version, metadata)
+        }
     }
 
     /// The entity, when it is in memory as one of this kind.

@@ -3,15 +3,20 @@ public import SwiftProtobuf
 
 /// One entity of an engine. Cheap to make and to keep: it does not hold the entity's state in memory.
 public struct EntityReference<Command: MessageUnion, State: Message, Event: Sendable>: Sendable {
+    /// All that it has: whoever sends to many entities copies references all the time.
     @usableFromInline let handle: EntityHandle
-    @usableFromInline let code: EntityCode<Command, State, Event>
 
     /// The entity.
     public var id: PersistenceID { handle.id }
 
-    init(_ id: PersistenceID, _ host: EntityHost, _ code: EntityCode<Command, State, Event>, _ engine: Engine) {
+    /// - Parameter host: has code of this type.
+    init(_ id: PersistenceID, _ host: EntityHost, _ engine: Engine) {
         handle = EntityHandle(id, host, engine)
-        self.code = code
+    }
+
+    /// The code of the entity's host, whose type was looked at when the reference was made.
+    @inlinable var code: EntityCode<Command, State, Event> {
+        unsafeDowncast(handle.code, to: EntityCode<Command, State, Event>.self)
     }
 
     /// Sends a command; returns when its events are durable.
@@ -22,10 +27,8 @@ public struct EntityReference<Command: MessageUnion, State: Message, Event: Send
     public func send(
         _ command: Command, _ options: CommandOptions = CommandOptions()
     ) async throws(EgoError) -> Reply<State, Event> {
-        guard case .immediate(let decide) = code.handler else { return try await sendWaiting(command, options) }
         var events: [Event] = []
-        let sent = handle.sendNow(options) { (state, time) throws in try decide(command, state, time, &events) }
-        switch sent {
+        switch sendNow(command, options, &events) {
         case .committed(let current):
             // Who sends and sends would keep its thread for itself: nothing in here waits.
             if current.version.rawValue % 128 == 0 { await Task.yield() }
@@ -42,6 +45,13 @@ public struct EntityReference<Command: MessageUnion, State: Message, Event: Send
             throw error
         case .later: return try await sendWaiting(command, options)
         }
+    }
+
+    @inlinable
+    func sendNow(_ command: Command, _ options: CommandOptions, _ events: inout [Event]) -> SentCommand {
+        let code = code
+        guard case .immediate(let decide) = code.handler else { return .later }
+        return handle.sendNow(options) { (state, now) throws in try decide(code.kept, command, state, now, &events) }
     }
 
     @usableFromInline

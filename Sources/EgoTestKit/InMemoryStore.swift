@@ -73,26 +73,30 @@ extension InMemoryStore: EventStore {
     }
 
     private func append(_ request: AppendRequest, isPoisoned: Bool, _ state: inout State) -> AppendOutcome {
-        let id = request.persistenceID
-        let index = state.entities.index(of: id) { newEntity(id, kind: request.kind) }
-        let commandID = request.metadata.commandID
+        let index = index(of: request.persistenceID, kind: request.kind, &state)
         return Self.append(
-            request, commandID, isPoisoned: isPoisoned, to: &state.entities[at: index], &state.journal)
+            request.events, of: request.persistenceID, after: request.expectedVersion, request.metadata,
+            isPoisoned: isPoisoned, to: &state.entities[at: index], &state.journal)
+    }
+
+    private func index(of id: PersistenceID, kind: String?, _ state: inout State) -> Int {
+        state.entities.index(of: id) { newEntity(id, kind: kind) }
     }
 
     private static func append(
-        _ request: AppendRequest, _ commandID: CommandID?, isPoisoned: Bool, to entity: inout Entity,
-        _ journal: inout Journal
+        _ events: [NewEvent], of id: PersistenceID, after expected: ExpectedVersion, _ metadata: EventMetadata,
+        isPoisoned: Bool, to entity: inout Entity, _ journal: inout Journal
     ) -> AppendOutcome {
         if entity.tombstone != nil { return .erased }
+        let commandID = metadata.commandID
         if let commandID, let record = entity.commands[commandID] { return .duplicate(record) }
         let before = entity.last
         if isPoisoned { return .conflict(actual: before) }
-        if let expected = request.expectedVersion.last, expected != before { return .conflict(actual: before) }
-        for event in request.events {
+        if let expected = expected.last, expected != before { return .conflict(actual: before) }
+        for event in events {
             entity.last = entity.last.next
             entity.journal.append(journal.count)
-            journal.append(event, of: request.persistenceID, entity.last, entity.shard, request.metadata)
+            journal.append(event, of: id, entity.last, entity.shard, metadata)
         }
         if let commandID {
             entity.commands[commandID] = CommandRecord(commandID: commandID, before: before, after: entity.last)
@@ -274,8 +278,17 @@ extension InMemoryStore: StateStore {
 }
 
 extension InMemoryStore: ImmediateStore {
-    public func appendNow(_ request: AppendRequest) throws(StoreError) -> AppendOutcome {
-        let outcome = try locked { state in append(request, isPoisoned: false, &state) }
+    public func appendNow(
+        _ events: [NewEvent], of id: PersistenceID, kind: String?, after expected: ExpectedVersion,
+        _ metadata: EventMetadata, at place: inout EntityPlace?
+    ) throws(StoreError) -> AppendOutcome {
+        let outcome = try locked { state in
+            let known = place ?? EntityPlace(UInt32(index(of: id, kind: kind, &state)))
+            place = known
+            return Self.append(
+                events, of: id, after: expected, metadata, isPoisoned: false,
+                to: &state.entities[at: Int(known.index)], &state.journal)
+        }
         appended.give()
         return outcome
     }

@@ -4,13 +4,13 @@ extension InMemoryStore {
     /// What the store knows of an entity. What an append needs comes first, so that it is in one line of the cache.
     struct Entity {
         var last = SequenceNumber.zero
-        var floor = SequenceNumber.zero
         var shard: Shard
         /// Indices into the journal of the events after `floor`, in order.
         var journal: [Int] = []
+        var tombstone: Tombstone?
+        var floor = SequenceNumber.zero
         var commands: [CommandID: CommandRecord] = [:]
         var kind: String?
-        var tombstone: Tombstone?
         var snapshots: [StoredSnapshot] = []
         var state: StoredState?
 
@@ -86,15 +86,30 @@ extension InMemoryStore {
             let isDeleted: Bool
             let unknownFields: [UInt8]
 
-            init?(
-                manifest: String, encryptionKeyID: String, isEncrypted: Bool, isDeleted: Bool, unknownFields: [UInt8]
-            ) {
+            private init(_ event: PersistedEvent) {
+                (manifest, encryptionKeyID) = (event.manifest, event.encryptionKeyID)
+                (isEncrypted, isDeleted, unknownFields) = (event.isEncrypted, event.isDeleted, event.unknownFields)
+            }
+
+            private init(_ event: NewEvent) {
+                (manifest, encryptionKeyID) = (event.manifest, event.encryptionKeyID)
+                (isEncrypted, isDeleted, unknownFields) = (event.isEncrypted, false, event.unknownFields)
+            }
+
+            // Not in the initializers: one that may fail makes an object first, and throws it away.
+
+            static func of(_ event: PersistedEvent) -> Rare? {
                 let isRare =
-                    isEncrypted || isDeleted || !encryptionKeyID.isEmpty || !unknownFields.isEmpty
-                    || manifest != PersistedEvent.anyManifest
-                if !isRare { return nil }
-                (self.manifest, self.encryptionKeyID) = (manifest, encryptionKeyID)
-                (self.isEncrypted, self.isDeleted, self.unknownFields) = (isEncrypted, isDeleted, unknownFields)
+                    event.isEncrypted || event.isDeleted || !event.encryptionKeyID.isEmpty
+                    || !event.unknownFields.isEmpty || event.manifest != PersistedEvent.anyManifest
+                return isRare ? Rare(event) : nil
+            }
+
+            static func of(_ event: NewEvent) -> Rare? {
+                let isRare =
+                    event.isEncrypted || !event.encryptionKeyID.isEmpty || !event.unknownFields.isEmpty
+                    || event.manifest != PersistedEvent.anyManifest
+                return isRare ? Rare(event) : nil
             }
         }
 
@@ -110,10 +125,7 @@ extension InMemoryStore {
             append(
                 Row(
                     persistenceID: id, shard: shard, sequenceNumber: number, timestamp: event.timestamp,
-                    payload: event.payload, metadata: metadata,
-                    rare: Rare(
-                        manifest: event.manifest, encryptionKeyID: event.encryptionKeyID,
-                        isEncrypted: event.isEncrypted, isDeleted: false, unknownFields: event.unknownFields)))
+                    payload: event.payload, metadata: metadata, rare: Rare.of(event)))
         }
 
         /// Adds an event as it is.
@@ -164,10 +176,7 @@ extension InMemoryStore {
         private static func row(_ event: PersistedEvent) -> Row {
             Row(
                 persistenceID: event.persistenceID, shard: event.shard, sequenceNumber: event.sequenceNumber,
-                timestamp: event.timestamp, payload: event.payload, metadata: event.metadata,
-                rare: Rare(
-                    manifest: event.manifest, encryptionKeyID: event.encryptionKeyID, isEncrypted: event.isEncrypted,
-                    isDeleted: event.isDeleted, unknownFields: event.unknownFields))
+                timestamp: event.timestamp, payload: event.payload, metadata: event.metadata, rare: Rare.of(event))
         }
 
         func makeIterator() -> AnyIterator<PersistedEvent?> {

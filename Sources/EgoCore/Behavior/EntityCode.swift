@@ -22,6 +22,7 @@ public struct EntityChange: Sendable {
     }
 
     /// The sequence number or version after the change of an entity that is at `version`.
+    @inlinable
     package func version(after version: SequenceNumber) -> SequenceNumber {
         switch content {
         case .events(let events): version.advanced(by: events.count)
@@ -35,11 +36,15 @@ public struct EntityChange: Sendable {
 ///
 /// An ``EntityKind`` makes it, in the module that has the behavior.
 public final class EntityCode<Command: MessageUnion, State: Message, Event: Sendable>: AnyEntityCode {
-    /// Decides a command at once. The events are put where the caller wants them; nil when nothing changes.
+    /// Decides a command at once, for the behavior that is kept. The events, which are of the given time, are put where
+    /// the caller wants them; nil when nothing changes.
+    ///
+    /// The behavior is handed over, since a closure that holds it would be counted by all callers of an engine at once:
+    /// none of them waits longer for anything else.
     ///
     /// Throws what the behavior throws, or an error of SwiftProtobuf when a message cannot be encoded.
     public typealias Immediate =
-        @Sendable (Command, any AnyEntityState, any TimeSource, inout [Event]) throws -> EntityChange?
+        @Sendable (any AnyKeptBehavior, Command, any AnyEntityState, Timestamp, inout [Event]) throws -> EntityChange?
     /// The same of a behavior that awaits.
     public typealias Awaiting =
         @Sendable (Command, any AnyEntityState, any TimeSource) async throws -> (EntityChange, [Event])?
@@ -52,20 +57,24 @@ public final class EntityCode<Command: MessageUnion, State: Message, Event: Send
 
     /// How a command is decided.
     public let handler: Handler
+    /// The behavior.
+    public let kept: any AnyKeptBehavior
     /// The behavior's type.
     public let behavior: ObjectIdentifier
 
     @usableFromInline
-    init(_ handler: Handler, behavior: ObjectIdentifier) {
-        (self.handler, self.behavior) = (handler, behavior)
+    init<Behavior: EntityBehavior>(_ handler: Handler, _ behavior: Behavior) {
+        self.handler = handler
+        kept = KeptBehavior(behavior)
+        self.behavior = ObjectIdentifier(Behavior.self)
     }
 
     package func decision(on command: Command, _ time: any TimeSource) -> EntityDecision {
         switch handler {
         case .immediate(let decide):
-            .immediate { state in
+            .immediate { [kept] state in
                 var events: [Event] = []
-                guard let change = try decide(command, state, time, &events) else { return nil }
+                guard let change = try decide(kept, command, state, time.now(), &events) else { return nil }
                 return (change, EntityEvents(events))
             }
         case .awaiting(let decide):
@@ -112,11 +121,12 @@ extension EntityCode {
     convenience init<Behavior: EventSourcedBehavior>(_ behavior: Behavior)
     where Behavior.Command == Command, Behavior.State == State, Behavior.Event == Event {
         self.init(
-            .immediate { command, state, time, events in
+            .immediate { kept, command, state, now, events in
+                let behavior = KeptBehavior<Behavior>.known(kept)
                 let before = EntityState<State>.known(state)
                 events = try behavior.handle(command, before)
-                return try Self.change(behavior, before, events, time)
-            }, behavior: ObjectIdentifier(Behavior.self))
+                return try Self.change(behavior, before, events, now)
+            }, behavior)
     }
 
     /// The code of an event-sourced behavior that awaits.
@@ -127,16 +137,15 @@ extension EntityCode {
             .awaiting { command, state, time in
                 let before = EntityState<State>.known(state)
                 let events = try await behavior.handle(command, before)
-                return try Self.change(behavior, before, events, time).map { ($0, events) }
-            }, behavior: ObjectIdentifier(Behavior.self))
+                return try Self.change(behavior, before, events, time.now()).map { ($0, events) }
+            }, behavior)
     }
 
     @inlinable
     static func change<Behavior: EventFolding>(
-        _ behavior: Behavior, _ before: State, _ events: [Event], _ time: any TimeSource
+        _ behavior: Behavior, _ before: State, _ events: [Event], _ now: Timestamp
     ) throws -> EntityChange? where Behavior.State == State, Behavior.Event == Event {
         if events.isEmpty { return nil }
-        let now = time.now()
         var after = before
         var written: [NewEvent] = []
         written.reserveCapacity(events.count)
@@ -154,10 +163,11 @@ extension EntityCode where Event == Never {
     convenience init<Behavior: DurableStateBehavior>(_ behavior: Behavior)
     where Behavior.Command == Command, Behavior.State == State {
         self.init(
-            .immediate { command, state, time, _ in
+            .immediate { kept, command, state, now, _ in
+                let behavior = KeptBehavior<Behavior>.known(kept)
                 guard let after = try behavior.handle(command, EntityState<State>.known(state)) else { return nil }
-                return try Self.change(after, time)
-            }, behavior: ObjectIdentifier(Behavior.self))
+                return try Self.change(after, now)
+            }, behavior)
     }
 
     /// The code of a durable-state behavior that awaits.
@@ -169,13 +179,32 @@ extension EntityCode where Event == Never {
                 guard let after = try await behavior.handle(command, EntityState<State>.known(state)) else {
                     return nil
                 }
-                return (try Self.change(after, time), [])
-            }, behavior: ObjectIdentifier(Behavior.self))
+                return (try Self.change(after, time.now()), [])
+            }, behavior)
     }
 
     @inlinable
-    static func change(_ after: State, _ time: any TimeSource) throws -> EntityChange {
-        EntityChange(
-            after: EntityState(after), content: .state(try AnyPayload.serialized(packing: after), time.now()))
+    static func change(_ after: State, _ now: Timestamp) throws -> EntityChange {
+        EntityChange(after: EntityState(after), content: .state(try AnyPayload.serialized(packing: after), now))
+    }
+}
+
+// MARK: Kept behaviors
+
+/// A behavior, of whatever type.
+public protocol AnyKeptBehavior: AnyObject, Sendable {}
+
+/// A behavior; never changed.
+@usableFromInline
+final class KeptBehavior<Behavior: EntityBehavior>: AnyKeptBehavior {
+    @usableFromInline let behavior: Behavior
+
+    @usableFromInline
+    init(_ behavior: Behavior) { self.behavior = behavior }
+
+    /// The behavior of this type that is known to be kept.
+    @inlinable
+    static func known(_ kept: any AnyKeptBehavior) -> Behavior {
+        unsafeDowncast(kept as AnyObject, to: KeptBehavior<Behavior>.self).behavior
     }
 }
