@@ -142,15 +142,20 @@ public final class Engine: Sendable {
         _ behavior: B, _ id: PersistenceID
     ) throws(EgoError) -> EntityReference<B.Command, B.State, Event> {
         let host = try host(behavior.kind, id)
-        if host.code.behavior == ObjectIdentifier(B.self), host.code is EntityCode<B.Command, B.State, Event> {
-            return EntityReference(id, host, self)
+        if host.code.behavior == ObjectIdentifier(B.self),
+            let code = host.code as? EntityCode<B.Command, B.State, Event>
+        {
+            return EntityReference(id, host, code, self)
         }
         throw EgoError(
             .wrongKind, "kind \(host.kind) of domain \(domain.name) has another behavior", persistenceID: id)
     }
 
-    private func handle(_ id: PersistenceID, _ kind: EntityKind) throws(EgoError) -> EntityHandle {
-        EntityHandle(id, try host(kind.name, id), self)
+    private func handle(
+        _ id: PersistenceID, _ kind: EntityKind
+    ) throws(EgoError) -> EntityHandle<any AnyEntityCode> {
+        let host = try host(kind.name, id)
+        return EntityHandle(id, host, host.code, self)
     }
 
     private func host(_ kind: String, _ id: PersistenceID) throws(EgoError) -> EntityHost {

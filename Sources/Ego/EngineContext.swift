@@ -12,6 +12,8 @@ final class EngineContext: Sendable {
     let calls = CallCounter()
     /// Counts the rounds of passivation; an entity's last use is one of them.
     let clock = Atomic<UInt64>(0)
+    /// The round of passivation.
+    var round: UInt64 { clock.load(ordering: .relaxed) }
 
     init(
         configuration: EngineConfiguration, time: any TimeSource, log: Logger, snapshots: SnapshotWriter,
@@ -23,12 +25,6 @@ final class EngineContext: Sendable {
         self.snapshots = snapshots
         self.erasures = erasures
     }
-
-    /// Wall-clock time.
-    func now() -> Timestamp { time.now() }
-
-    /// Takes note that an entity is used.
-    func touch(_ use: borrowing EntityUse) { use.touch(clock) }
 }
 
 /// The calls that are under way, and whether more are taken.
@@ -76,8 +72,7 @@ struct EntityUse: ~Copyable, Sendable {
     private let lastRound = Atomic<UInt64>(0)
     private let isRecent = Atomic<Bool>(true)
 
-    func touch(_ clock: borrowing Atomic<UInt64>) {
-        let round = clock.load(ordering: .relaxed)
+    func touch(in round: UInt64) {
         if lastRound.load(ordering: .relaxed) != round { lastRound.store(round, ordering: .relaxed) }
         if !isRecent.load(ordering: .relaxed) { isRecent.store(true, ordering: .relaxed) }
     }

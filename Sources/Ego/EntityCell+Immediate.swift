@@ -10,7 +10,7 @@ extension EntityCell {
         _ options: CommandOptions, _ decide: (any AnyEntityState, Timestamp) throws -> EntityChange?
     ) -> SentCommand {
         guard host.writesAtOnce, !options.metadata.hasCommandID else { return .later }
-        context.touch(use)
+        use.touch(in: context.round)
         let sent = core.withLock { core in sendNow(options, decide, &core) }
         if case .failed(let error) = sent, error.code == .bug { didFail(error) }
         return sent
@@ -22,26 +22,26 @@ extension EntityCell {
     ) -> SentCommand {
         // An engine that shuts down looks at each entity's lock after it has said so.
         guard case .active = core.phase, !core.hasPending, !context.calls.isClosed else { return .later }
-        let before = core.committed.version
-        if let expected = options.expectedVersion.last, expected != before { return .later }
-        let change: EntityChange
+        if let expected = options.expectedVersion.last, expected != core.committed.version { return .later }
         do {
-            guard let decided = try decide(core.committed.state, context.now()) else {
-                return .unchanged(core.committed)
-            }
-            change = decided
+            guard let change = try decide(core.committed.state, host.now()) else { return .unchanged(core.committed) }
+            return commit(change, options.metadata, &core)
         } catch {
             return .failed(EgoError(thrownByBehavior: error, id))
         }
+    }
+
+    private func commit(_ change: EntityChange, _ metadata: EventMetadata, _ core: inout Core) -> SentCommand {
+        let before = core.committed.version
         let verdict: Ticket.Verdict
         do throws(StoreError) {
-            verdict = try host.writeNow(change, of: id, at: before, options.metadata, &core.place)
+            verdict = try host.writeNow(change, of: id, at: before, metadata, &core.place)
         } catch {
             return .failed(EgoError(error, id))
         }
         switch verdict {
         case .committed:
-            core.committed = Versioned(state: change.after, version: change.version(after: before))
+            core.committed = core.committed.after(change)
             saveSnapshot(since: before, core.committed)
             return .committed(core.committed)
         case .failed(let error): return .failed(error)

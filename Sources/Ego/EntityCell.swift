@@ -44,7 +44,7 @@ final class EntityCell: Sendable {
         var latest: Versioned { hasPending ? pending[pending.count - 1].after : committed }
     }
 
-    // In the order in which a command comes by.
+    // In the order in which a command comes by: of many entities none is in the cache.
     let host: EntityHost
     let use = EntityUse()
     let core: Mutex<Core>
@@ -468,7 +468,7 @@ final class EntityCell: Sendable {
     func settle() { core.withLock { _ in } }
 
     private func enter() -> Bool {
-        context.touch(use)
+        use.touch(in: context.round)
         return core.withLock { core in
             if case .passivated = core.phase { return false }
             core.calls += 1

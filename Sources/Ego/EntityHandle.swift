@@ -2,30 +2,22 @@ public import EgoCore
 import SwiftProtobuf
 import Synchronization
 
-/// What a reference holds: the way to its entity, which it remembers for as long as that is in memory.
+/// What a reference holds: the way to its entity, which it remembers for as long as that is in memory, and the code of
+/// the entity's kind, of a type that the reference knows.
 @usableFromInline
-final class EntityHandle: Sendable {
+final class EntityHandle<Code: Sendable>: Sendable {
+    // In the order in which a command comes by: of many entities none is in the cache.
+
     /// The entity as it was last met. It may have left memory since; its state has then, too.
-    ///
-    /// It comes first, to be in the same line of the cache as the reference's count.
     private let cell = Mutex<EntityCell?>(nil)
-    /// The ``EntityCode`` of the host.
-    @usableFromInline let code: any AnyObject & Sendable
+    @usableFromInline let code: Code
     @usableFromInline let id: PersistenceID
     private let host: EntityHost
     /// Keeps the engine, and with it the sweeper, alive.
     private let engine: Engine
 
-    init(_ id: PersistenceID, _ host: EntityHost, _ engine: Engine) {
-        (self.id, self.host, self.engine) = (id, host, engine)
-        code = host.code
-    }
-
-    /// How a message whose type is known only at run time is decided.
-    func decision(on message: any Message) throws(EgoError) -> EntityDecision {
-        if let decision = host.code.decision(on: message, time) { return decision }
-        throw EgoError(
-            .unknownCommand, "it takes no command \(type(of: message).protoMessageName)", persistenceID: id)
+    init(_ id: PersistenceID, _ host: EntityHost, _ code: Code, _ engine: Engine) {
+        (self.id, self.host, self.code, self.engine) = (id, host, code, engine)
     }
 
     var time: any TimeSource { host.context.time }
@@ -85,6 +77,15 @@ final class EntityHandle: Sendable {
 
     /// The entity has left memory.
     private func forget() { cell.withLock { $0 = nil } }
+}
+
+extension EntityHandle where Code == any AnyEntityCode {
+    /// How a message whose type is known only at run time is decided.
+    func decision(on message: any Message) throws(EgoError) -> EntityDecision {
+        if let decision = code.decision(on: message, time) { return decision }
+        throw EgoError(
+            .unknownCommand, "it takes no command \(type(of: message).protoMessageName)", persistenceID: id)
+    }
 }
 
 /// What became of a command that was sent without waiting.

@@ -4,19 +4,13 @@ public import SwiftProtobuf
 /// One entity of an engine. Cheap to make and to keep: it does not hold the entity's state in memory.
 public struct EntityReference<Command: MessageUnion, State: Message, Event: Sendable>: Sendable {
     /// All that it has: whoever sends to many entities copies references all the time.
-    @usableFromInline let handle: EntityHandle
+    @usableFromInline let handle: EntityHandle<EntityCode<Command, State, Event>>
 
     /// The entity.
     public var id: PersistenceID { handle.id }
 
-    /// - Parameter host: has code of this type.
-    init(_ id: PersistenceID, _ host: EntityHost, _ engine: Engine) {
-        handle = EntityHandle(id, host, engine)
-    }
-
-    /// The code of the entity's host, whose type was looked at when the reference was made.
-    @inlinable var code: EntityCode<Command, State, Event> {
-        unsafeDowncast(handle.code, to: EntityCode<Command, State, Event>.self)
+    init(_ id: PersistenceID, _ host: EntityHost, _ code: EntityCode<Command, State, Event>, _ engine: Engine) {
+        handle = EntityHandle(id, host, code, engine)
     }
 
     /// Sends a command; returns when its events are durable.
@@ -49,21 +43,22 @@ public struct EntityReference<Command: MessageUnion, State: Message, Event: Send
 
     @inlinable
     func sendNow(_ command: Command, _ options: CommandOptions, _ events: inout [Event]) -> SentCommand {
-        let code = code
-        guard case .immediate(let decide) = code.handler else { return .later }
-        return handle.sendNow(options) { (state, now) throws in try decide(code.kept, command, state, now, &events) }
+        guard handle.code.isImmediate else { return .later }
+        return handle.sendNow(options) { (state, now) throws in
+            try handle.code.decide(command, state, now, &events)
+        }
     }
 
     @usableFromInline
     func sendWaiting(_ command: Command, _ options: CommandOptions) async throws(EgoError) -> Reply<State, Event> {
-        typed(try await handle.send(code.decision(on: command, handle.time), options))
+        typed(try await handle.send(handle.code.decision(on: command, handle.time), options))
     }
 
     /// What a command would do now; nothing is written.
     public func preview(
         _ command: Command, _ options: CommandOptions = CommandOptions()
     ) async throws(EgoError) -> Reply<State, Event> {
-        typed(try await handle.preview(code.decision(on: command, handle.time), options))
+        typed(try await handle.preview(handle.code.decision(on: command, handle.time), options))
     }
 
     /// The committed state, as this engine knows it.
@@ -79,6 +74,7 @@ public struct EntityReference<Command: MessageUnion, State: Message, Event: Send
     private func typed(_ reply: CellReply) -> Reply<State, Event> {
         Reply(
             persistenceID: handle.id, state: EntityState<State>.known(reply.current.state),
-            sequenceNumber: reply.current.version, events: code.events(reply.events), isRepeated: reply.isRepeated)
+            sequenceNumber: reply.current.version, events: handle.code.events(reply.events),
+            isRepeated: reply.isRepeated)
     }
 }

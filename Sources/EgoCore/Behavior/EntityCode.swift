@@ -36,15 +36,15 @@ public struct EntityChange: Sendable {
 ///
 /// An ``EntityKind`` makes it, in the module that has the behavior.
 public final class EntityCode<Command: MessageUnion, State: Message, Event: Sendable>: AnyEntityCode {
-    /// Decides a command at once, for the behavior that is kept. The events, which are of the given time, are put where
-    /// the caller wants them; nil when nothing changes.
+    /// Decides a command at once. The events, which are of the given time, are put where the caller wants them; nil when
+    /// nothing changes.
     ///
-    /// The behavior is handed over, since a closure that holds it would be counted by all callers of an engine at once:
-    /// none of them waits longer for anything else.
+    /// It is handed the code that it belongs to, and holds nothing: a closure that held the behavior would be counted by
+    /// all callers of an engine at once.
     ///
     /// Throws what the behavior throws, or an error of SwiftProtobuf when a message cannot be encoded.
     public typealias Immediate =
-        @Sendable (any AnyKeptBehavior, Command, any AnyEntityState, Timestamp, inout [Event]) throws -> EntityChange?
+        @Sendable (EntityCode, Command, any AnyEntityState, Timestamp, inout [Event]) throws -> EntityChange?
     /// The same of a behavior that awaits.
     public typealias Awaiting =
         @Sendable (Command, any AnyEntityState, any TimeSource) async throws -> (EntityChange, [Event])?
@@ -57,8 +57,8 @@ public final class EntityCode<Command: MessageUnion, State: Message, Event: Send
 
     /// How a command is decided.
     public let handler: Handler
-    /// The behavior.
-    public let kept: any AnyKeptBehavior
+    /// The behavior, as ``KeptBehavior``.
+    @usableFromInline let kept: any AnyObject & Sendable
     /// The behavior's type.
     public let behavior: ObjectIdentifier
 
@@ -69,12 +69,26 @@ public final class EntityCode<Command: MessageUnion, State: Message, Event: Send
         self.behavior = ObjectIdentifier(Behavior.self)
     }
 
+    /// Whether commands are decided at once.
+    @inlinable public var isImmediate: Bool {
+        if case .immediate = handler { true } else { false }
+    }
+
+    /// Decides a command at once, where this is possible; see ``Immediate``.
+    @inlinable
+    public func decide(
+        _ command: Command, _ state: any AnyEntityState, _ now: Timestamp, _ events: inout [Event]
+    ) throws -> EntityChange? {
+        guard case .immediate(let decide) = handler else { return nil }
+        return try decide(self, command, state, now, &events)
+    }
+
     package func decision(on command: Command, _ time: any TimeSource) -> EntityDecision {
         switch handler {
         case .immediate(let decide):
-            .immediate { [kept] state in
+            .immediate { state in
                 var events: [Event] = []
-                guard let change = try decide(kept, command, state, time.now(), &events) else { return nil }
+                guard let change = try decide(self, command, state, time.now(), &events) else { return nil }
                 return (change, EntityEvents(events))
             }
         case .awaiting(let decide):
@@ -121,8 +135,8 @@ extension EntityCode {
     convenience init<Behavior: EventSourcedBehavior>(_ behavior: Behavior)
     where Behavior.Command == Command, Behavior.State == State, Behavior.Event == Event {
         self.init(
-            .immediate { kept, command, state, now, events in
-                let behavior = KeptBehavior<Behavior>.known(kept)
+            .immediate { code, command, state, now, events in
+                let behavior = KeptBehavior<Behavior>.known(code.kept)
                 let before = EntityState<State>.known(state)
                 events = try behavior.handle(command, before)
                 return try Self.change(behavior, before, events, now)
@@ -163,8 +177,8 @@ extension EntityCode where Event == Never {
     convenience init<Behavior: DurableStateBehavior>(_ behavior: Behavior)
     where Behavior.Command == Command, Behavior.State == State {
         self.init(
-            .immediate { kept, command, state, now, _ in
-                let behavior = KeptBehavior<Behavior>.known(kept)
+            .immediate { code, command, state, now, _ in
+                let behavior = KeptBehavior<Behavior>.known(code.kept)
                 guard let after = try behavior.handle(command, EntityState<State>.known(state)) else { return nil }
                 return try Self.change(after, now)
             }, behavior)
@@ -191,12 +205,9 @@ extension EntityCode where Event == Never {
 
 // MARK: Kept behaviors
 
-/// A behavior, of whatever type.
-public protocol AnyKeptBehavior: AnyObject, Sendable {}
-
-/// A behavior; never changed.
+/// A behavior where its type is not known.
 @usableFromInline
-final class KeptBehavior<Behavior: EntityBehavior>: AnyKeptBehavior {
+final class KeptBehavior<Behavior: EntityBehavior>: Sendable {
     @usableFromInline let behavior: Behavior
 
     @usableFromInline
@@ -204,7 +215,7 @@ final class KeptBehavior<Behavior: EntityBehavior>: AnyKeptBehavior {
 
     /// The behavior of this type that is known to be kept.
     @inlinable
-    static func known(_ kept: any AnyKeptBehavior) -> Behavior {
-        unsafeDowncast(kept as AnyObject, to: KeptBehavior<Behavior>.self).behavior
+    static func known(_ kept: any AnyObject & Sendable) -> Behavior {
+        unsafeDowncast(kept, to: KeptBehavior<Behavior>.self).behavior
     }
 }
