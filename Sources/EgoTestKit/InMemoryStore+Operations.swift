@@ -136,7 +136,7 @@ extension InMemoryStore: OperatorStore {
     }
 
     private static func summary(of id: PersistenceID, _ entity: Entity, _ state: State) -> EntitySummary {
-        let events = entity.journal.compactMap { state.journal[$0] }
+        let events = state.events(of: entity)
         let version = entity.state?.version ?? .zero
         let last = max(entity.last, entity.tombstone?.sequenceNumber ?? .zero)
         return EntitySummary(
@@ -152,7 +152,7 @@ extension InMemoryStore: OperatorStore {
         try locked { state in
             StoreStatistics(
                 entities: state.entities.all.filter(\.isListed).count,
-                events: state.journal.reduce(0) { $0 + ($1 == nil ? 0 : 1) },
+                events: state.journal.living,
                 snapshots: state.entities.all.reduce(0) { $0 + $1.snapshots.count },
                 durableStates: state.entities.all.count { $0.state != nil },
                 head: Offset(position: Position(Int64(state.journal.count))), bytes: nil)
@@ -197,9 +197,9 @@ extension InMemoryStore: OperatorStore {
     }
 
     private func add(_ event: PersistedEvent, _ state: inout State) throws(StoreError) -> Int {
-        let id = event.persistenceID
-        var entity = entity(making: id, kind: nil, &state)
-        defer { state.entities[id] = entity }
+        let place = place(of: event.persistenceID, kind: nil, &state)
+        var entity = state.entities[at: place]
+        defer { state.entities[at: place] = entity }
         if entity.tombstone != nil { return 0 }
         let number = event.sequenceNumber
         if number > .largestAdded { throw .outOfRange(event) }
@@ -208,10 +208,8 @@ extension InMemoryStore: OperatorStore {
             entity.last = entity.floor
         }
         guard number == entity.last.next else { throw StoreError(.conflict, event, after: entity.last) }
-        var stored = event
-        stored.shard = entity.shard
         entity.journal.append(state.journal.count)
-        state.journal.append(stored)
+        state.journal.append(event, of: place)
         if let commandID = event.metadata.commandID {
             let before = entity.commands[commandID]?.before ?? entity.last
             entity.commands[commandID] = CommandRecord(commandID: commandID, before: before, after: number)
@@ -256,7 +254,7 @@ extension InMemoryStore: OperatorStore {
         case .retireEvents(let id, let number):
             guard let entity = state.entities[id], state.holds[id] == nil else { return 0 }
             let slowest = state.offsets.values.flatMap(\.values).compactMap { $0[entity.shard]?.offset }.min()
-            let passed = entity.journal.compactMap { state.journal[$0] }
+            let passed = state.events(of: entity)
                 .last { $0.sequenceNumber <= number && (slowest == nil || $0.offset <= slowest ?? .start) }
             return try make(.deleteEvents(of: id, through: passed?.sequenceNumber ?? .zero), &state)
         case .retireSnapshots(let id, let number):
@@ -269,8 +267,8 @@ extension InMemoryStore: OperatorStore {
         case .deleteEvents(let id, let number):
             guard var entity = state.entities[id] else { return 0 }
             let through = min(number, entity.last)
-            let count = entity.journal.count { (state.journal[$0]?.sequenceNumber ?? .zero) <= through }
-            for index in entity.journal.prefix(count) { state.journal[index] = nil }
+            let count = entity.journal.count { (state.event(at: $0)?.sequenceNumber ?? .zero) <= through }
+            for index in entity.journal.prefix(count) { state.journal.remove(at: index) }
             entity.journal.removeFirst(count)
             entity.floor = max(entity.floor, through)
             state.entities[id] = entity
@@ -286,11 +284,12 @@ extension InMemoryStore: OperatorStore {
             return before - state.deadLetters.count
         case .dropInlineState(let id, let first, let last):
             var count = 0
-            for index in state.entities[id]?.journal ?? [] {
-                guard let event = state.journal[index], first <= event.sequenceNumber, event.sequenceNumber <= last,
+            guard let entity = state.entities[id] else { return 0 }
+            for index in entity.journal {
+                guard let event = state.event(at: index), first <= event.sequenceNumber, event.sequenceNumber <= last,
                     let rest = PersistedEvent.withoutInlineState(event.unknownFields)
                 else { continue }
-                state.journal[index]?.unknownFields = rest
+                state.journal.setUnknownFields(at: index, of: event, to: rest)
                 count += 1
             }
             return count
@@ -438,7 +437,7 @@ extension InMemoryStore: OperatorStore {
         of id: PersistenceID, through last: SequenceNumber
     ) async throws(StoreError) -> PersistedEvent? {
         try locked { state in
-            (state.entities[id]?.journal ?? []).compactMap { state.journal[$0] }
+            state.entities[id].map(state.events(of:))?
                 .last { $0.sequenceNumber <= last && $0.hasInlineState }
         }
     }

@@ -18,6 +18,20 @@ public final class InMemoryStore: Store {
         var erasures: [PersistenceID] = []
         var holds: [PersistenceID: LegalHold] = [:]
         var isClosed = false
+        /// Whether somebody waits for an append.
+        var isAwaited = false
+
+        /// The event at a place of the journal, from 0; nil when it was deleted.
+        func event(at index: Int) -> PersistedEvent? { journal.event(at: index, of: entities) }
+
+        /// The events of an entity that were not deleted.
+        func events(of entity: Entity) -> [PersistedEvent] { entity.journal.compactMap { event(at: $0) } }
+
+        /// Whether somebody waited for the append that was just made, and has to be woken.
+        mutating func endWait() -> Bool {
+            defer { isAwaited = false }
+            return isAwaited
+        }
     }
 
     public let concurrentCommits = 1
@@ -56,7 +70,7 @@ public final class InMemoryStore: Store {
 
 extension InMemoryStore: EventStore {
     public func append(_ group: [AppendRequest]) async throws(StoreError) -> [AppendOutcome] {
-        let outcomes = try locked { state in
+        let (outcomes, wakes) = try locked { state in
             var failed: Set<PersistenceID> = []
             var outcomes: [AppendOutcome] = []
             outcomes.reserveCapacity(group.count)
@@ -66,28 +80,29 @@ extension InMemoryStore: EventStore {
                 if case .appended = outcome {} else { failed.insert(request.persistenceID) }
                 outcomes.append(outcome)
             }
-            return outcomes
+            return (outcomes, state.endWait())
         }
-        appended.give()
+        if wakes { appended.give() }
         return outcomes
     }
 
     private func append(_ request: AppendRequest, isPoisoned: Bool, _ state: inout State) -> AppendOutcome {
-        let index = index(of: request.persistenceID, kind: request.kind, &state)
+        let place = place(of: request.persistenceID, kind: request.kind, &state)
         return Self.append(
-            request.events, of: request.persistenceID, after: request.expectedVersion, request.metadata,
-            isPoisoned: isPoisoned, to: &state.entities[at: index], &state.journal)
+            request.events, of: place, after: request.expectedVersion, request.metadata, isPoisoned: isPoisoned,
+            to: &state.entities[at: place], &state.journal)
     }
 
-    private func index(of id: PersistenceID, kind: String?, _ state: inout State) -> Int {
-        state.entities.index(of: id) { newEntity(id, kind: kind) }
+    /// The place of an entity, which is made when there is none.
+    func place(of id: PersistenceID, kind: String?, _ state: inout State) -> EntityPlace {
+        state.entities.place(of: id) { newEntity(id, kind: kind) }
     }
 
     private static func append(
-        _ events: [NewEvent], of id: PersistenceID, after expected: ExpectedVersion, _ metadata: EventMetadata,
+        _ events: [NewEvent], of place: EntityPlace, after expected: ExpectedVersion, _ metadata: EventMetadata,
         isPoisoned: Bool, to entity: inout Entity, _ journal: inout Journal
     ) -> AppendOutcome {
-        if entity.tombstone != nil { return .erased }
+        if entity.isErased { return .erased }
         let commandID = metadata.commandID
         if let commandID, let record = entity.commands[commandID] { return .duplicate(record) }
         let before = entity.last
@@ -96,7 +111,7 @@ extension InMemoryStore: EventStore {
         for event in events {
             entity.last = entity.last.next
             entity.journal.append(journal.count)
-            journal.append(event, of: id, entity.last, entity.shard, metadata)
+            journal.append(event, of: place, entity.last, metadata)
         }
         if let commandID {
             entity.commands[commandID] = CommandRecord(commandID: commandID, before: before, after: entity.last)
@@ -118,7 +133,7 @@ extension InMemoryStore: EventStore {
             let last = min(last, history.stream.last)
             history.snapshot = entity.latestSnapshot(through: last)
             let first = history.snapshot?.sequenceNumber.next ?? 1
-            history.events = state.journal.page(of: entity, from: first, through: last, limit)
+            history.events = state.journal.page(of: entity, in: state.entities, from: first, through: last, limit)
             return history
         }
     }
@@ -128,7 +143,7 @@ extension InMemoryStore: EventStore {
     ) async throws(StoreError) -> [PersistedEvent] {
         try locked { state in
             guard let entity = state.entities[id] else { return [] }
-            return state.journal.page(of: entity, from: first, through: last, limit)
+            return state.journal.page(of: entity, in: state.entities, from: first, through: last, limit)
         }
     }
 
@@ -140,10 +155,10 @@ extension InMemoryStore: EventStore {
             var bytes = 0
             var index = Int(clamping: max(0, offset.position.rawValue))
             while index < state.journal.count {
-                let event = state.journal[index]
+                let event = state.event(at: index)
                 index += 1
                 guard var event, shard == nil || event.shard == shard else { continue }
-                event.isErased = state.entities[event.persistenceID]?.tombstone != nil
+                event.isErased = state.entities[event.persistenceID]?.isErased ?? false
                 found.append(event)
                 bytes += event.payload.count
                 if bytes >= limit.bytes || found.count == limit.rows { break }
@@ -161,7 +176,12 @@ extension InMemoryStore: EventStore {
         let deadline = ContinuousClock.now + timeout
         while true {
             let count = appended.count
-            if try await head() > offset { return }
+            let isThere = try locked { state in
+                let isThere = Offset(position: Position(Int64(state.journal.count))) > offset
+                if !isThere { state.isAwaited = true }
+                return isThere
+            }
+            if isThere { return }
             let rest = deadline - .now
             if rest <= .zero { return }
             await appended.wait(after: count, timeout: rest)
@@ -176,7 +196,7 @@ extension InMemoryStore: EventStore {
     public func offset(before moment: Timestamp) async throws(StoreError) -> Offset {
         try locked { state in
             let index = (0..<state.journal.count).first { index in
-                (state.journal[index]?.timestamp).map { $0 >= moment } ?? false
+                (state.event(at: index)?.timestamp).map { $0 >= moment } ?? false
             }
             return Offset(position: Position(Int64(index ?? state.journal.count)))
         }
@@ -185,8 +205,8 @@ extension InMemoryStore: EventStore {
     public func backlog(after offsets: [Shard: Offset]) async throws(StoreError) -> [ShardBacklog] {
         try locked { state in
             var sum = BacklogSum(offsets.keys)
-            for event in state.journal {
-                guard let event, let offset = offsets[event.shard] else { continue }
+            for index in 0..<state.journal.count {
+                guard let event = state.event(at: index), let offset = offsets[event.shard] else { continue }
                 if event.offset > offset { sum.add(1, event.shard) }
                 sum.note(event.offset, event.timestamp, event.shard)
             }
@@ -282,14 +302,15 @@ extension InMemoryStore: ImmediateStore {
         _ events: [NewEvent], of id: PersistenceID, kind: String?, after expected: ExpectedVersion,
         _ metadata: EventMetadata, at place: inout EntityPlace?
     ) throws(StoreError) -> AppendOutcome {
-        let outcome = try locked { state in
-            let known = place ?? EntityPlace(UInt32(index(of: id, kind: kind, &state)))
+        let (outcome, wakes) = try locked { state in
+            let known = place ?? self.place(of: id, kind: kind, &state)
             place = known
-            return Self.append(
-                events, of: id, after: expected, metadata, isPoisoned: false,
-                to: &state.entities[at: Int(known.index)], &state.journal)
+            let outcome = Self.append(
+                events, of: known, after: expected, metadata, isPoisoned: false, to: &state.entities[at: known],
+                &state.journal)
+            return (outcome, state.endWait())
         }
-        appended.give()
+        if wakes { appended.give() }
         return outcome
     }
 

@@ -3,11 +3,14 @@ import EgoCore
 extension InMemoryStore {
     /// What the store knows of an entity. What an append needs comes first, so that it is in one line of the cache.
     struct Entity {
+        /// The events after `floor`, in order.
+        var journal = EventPlaces()
+        private(set) var isErased = false
         var last = SequenceNumber.zero
         var shard: Shard
-        /// Indices into the journal of the events after `floor`, in order.
-        var journal: [Int] = []
-        var tombstone: Tombstone?
+        var tombstone: Tombstone? {
+            didSet { isErased = tombstone != nil }
+        }
         var floor = SequenceNumber.zero
         var commands: [CommandID: CommandRecord] = [:]
         var kind: String?
@@ -19,11 +22,43 @@ extension InMemoryStore {
         var stream: StreamInfo {
             StreamInfo(
                 last: max(last, tombstone?.sequenceNumber ?? .zero), floor: floor, kind: kind,
-                isErased: tombstone != nil)
+                isErased: isErased)
         }
 
         func latestSnapshot(through last: SequenceNumber) -> StoredSnapshot? {
             snapshots.last { $0.sequenceNumber <= last }
+        }
+    }
+
+    /// Where events are in the journal, in its order.
+    ///
+    /// The newest few are kept in place: most appends to one of many entities look at no further memory.
+    struct EventPlaces: RandomAccessCollection {
+        // In 32 bits: no memory holds more events.
+        private var newest = SIMD8<UInt32>()
+        private var older: [UInt32] = []
+        private var newestCount: UInt8 = 0
+
+        var startIndex: Int { 0 }
+        var endIndex: Int { older.count + Int(newestCount) }
+
+        subscript(_ index: Int) -> Int {
+            index < older.count ? Int(older[index]) : Int(newest[index - older.count])
+        }
+
+        mutating func append(_ place: Int) {
+            if Int(newestCount) == newest.scalarCount {
+                for index in newest.indices { older.append(newest[index]) }
+                newestCount = 0
+            }
+            newest[Int(newestCount)] = UInt32(place)
+            newestCount += 1
+        }
+
+        mutating func removeFirst(_ count: Int) {
+            let rest = dropFirst(count)
+            self = EventPlaces()
+            for place in rest { append(place) }
         }
     }
 
@@ -43,17 +78,14 @@ extension InMemoryStore {
         }
 
         /// The entity at a place.
-        subscript(at index: Int) -> Entity {
-            get { all[index] }
-            _modify { yield &all[index] }
+        subscript(at place: EntityPlace) -> Entity {
+            get { all[Int(place.index)] }
+            _modify { yield &all[Int(place.index)] }
         }
 
-        /// The place of an entity; nil when there is none.
-        func index(of id: PersistenceID) -> Int? { indices[id] }
-
         /// The place of an entity, which is made when there is none.
-        mutating func index(of id: PersistenceID, making make: () -> Entity) -> Int {
-            indices[id] ?? add(make(), id)
+        mutating func place(of id: PersistenceID, making make: () -> Entity) -> EntityPlace {
+            EntityPlace(UInt32(indices[id] ?? add(make(), id)))
         }
 
         @discardableResult
@@ -66,11 +98,10 @@ extension InMemoryStore {
     }
 
     /// The journal: a row for each event, nil where one was deleted. In parts, so that it grows without being copied.
-    struct Journal: Sequence {
-        /// An event without what most events do not have.
+    struct Journal {
+        /// An event without what most events do not have, and without what its entity has.
         private struct Row {
-            var persistenceID: PersistenceID
-            var shard: Shard
+            var entity: EntityPlace
             var sequenceNumber: SequenceNumber
             var timestamp: Timestamp
             var payload: [UInt8]
@@ -114,78 +145,89 @@ extension InMemoryStore {
         }
 
         private static let partSize = 1 << 12
+        /// Parts that are full.
         private var parts: [[Row?]] = []
-        private(set) var count = 0
+        /// The part that is being filled.
+        private var newest: [Row?] = []
+
+        var count: Int { parts.count * Self.partSize + newest.count }
+
+        /// How many events there are that were not deleted.
+        var living: Int { (parts + [newest]).reduce(0) { $0 + $1.count { $0 != nil } } }
 
         /// Adds an event; its place is ``count`` before.
         mutating func append(
-            _ event: NewEvent, of id: PersistenceID, _ number: SequenceNumber, _ shard: Shard,
-            _ metadata: EventMetadata
+            _ event: NewEvent, of entity: EntityPlace, _ number: SequenceNumber, _ metadata: EventMetadata
         ) {
             append(
                 Row(
-                    persistenceID: id, shard: shard, sequenceNumber: number, timestamp: event.timestamp,
-                    payload: event.payload, metadata: metadata, rare: Rare.of(event)))
+                    entity: entity, sequenceNumber: number, timestamp: event.timestamp, payload: event.payload,
+                    metadata: metadata, rare: Rare.of(event)))
         }
 
         /// Adds an event as it is.
-        mutating func append(_ event: PersistedEvent) { append(Self.row(event)) }
+        mutating func append(_ event: PersistedEvent, of entity: EntityPlace) {
+            append(
+                Row(
+                    entity: entity, sequenceNumber: event.sequenceNumber, timestamp: event.timestamp,
+                    payload: event.payload, metadata: event.metadata, rare: Rare.of(event)))
+        }
 
         @inline(__always)
         private mutating func append(_ row: consuming Row) {
-            if count == parts.count * Self.partSize {
-                parts.append([])
-                parts[parts.count - 1].reserveCapacity(Self.partSize)
+            if newest.count == Self.partSize {
+                parts.append(newest)
+                newest = []
             }
-            parts[parts.count - 1].append(row)
-            count += 1
+            if newest.isEmpty { newest.reserveCapacity(Self.partSize) }
+            newest.append(row)
         }
 
         /// The event at a place, from 0; nil when it was deleted.
-        subscript(_ index: Int) -> PersistedEvent? {
-            get {
-                guard let row = parts[index / Self.partSize][index % Self.partSize] else { return nil }
-                return PersistedEvent(
-                    persistenceID: row.persistenceID, sequenceNumber: row.sequenceNumber,
-                    offset: Offset(position: Position(Int64(index) + 1)), timestamp: row.timestamp, shard: row.shard,
-                    manifest: row.rare?.manifest ?? PersistedEvent.anyManifest, payload: row.payload,
-                    encryptionKeyID: row.rare?.encryptionKeyID ?? "", isEncrypted: row.rare?.isEncrypted ?? false,
-                    isDeleted: row.rare?.isDeleted ?? false, metadata: row.metadata,
-                    unknownFields: row.rare?.unknownFields ?? [])
-            }
-            set { parts[index / Self.partSize][index % Self.partSize] = newValue.map(Self.row) }
+        func event(at index: Int, of entities: EntityTable) -> PersistedEvent? {
+            let (part, place) = index.quotientAndRemainder(dividingBy: Self.partSize)
+            guard let row = part < parts.count ? parts[part][place] : newest[place] else { return nil }
+            let entity = Int(row.entity.index)
+            return PersistedEvent(
+                persistenceID: entities.ids[entity], sequenceNumber: row.sequenceNumber,
+                offset: Offset(position: Position(Int64(index) + 1)), timestamp: row.timestamp,
+                shard: entities.all[entity].shard, manifest: row.rare?.manifest ?? PersistedEvent.anyManifest,
+                payload: row.payload, encryptionKeyID: row.rare?.encryptionKeyID ?? "",
+                isEncrypted: row.rare?.isEncrypted ?? false, isDeleted: row.rare?.isDeleted ?? false,
+                metadata: row.metadata, unknownFields: row.rare?.unknownFields ?? [])
+        }
+
+        /// Deletes the event at a place.
+        mutating func remove(at index: Int) { change(at: index) { $0 = nil } }
+
+        /// Gives the event at a place other unknown fields.
+        mutating func setUnknownFields(at index: Int, of event: PersistedEvent, to fields: [UInt8]) {
+            var event = event
+            event.unknownFields = fields
+            change(at: index) { $0?.rare = Rare.of(event) }
+        }
+
+        private mutating func change(at index: Int, _ body: (inout Row?) -> Void) {
+            let (part, place) = index.quotientAndRemainder(dividingBy: Self.partSize)
+            if part < parts.count { body(&parts[part][place]) } else { body(&newest[place]) }
         }
 
         /// The events of an entity from `first` to `last`, at most a page.
         func page(
-            of entity: Entity, from first: SequenceNumber, through last: SequenceNumber, _ limit: PageLimit
+            of entity: Entity, in entities: EntityTable, from first: SequenceNumber, through last: SequenceNumber,
+            _ limit: PageLimit
         ) -> [PersistedEvent] {
             var found: [PersistedEvent] = []
             var bytes = 0
             let start = first > entity.floor ? Int(first.rawValue - entity.floor.rawValue) - 1 : 0
             for index in entity.journal.dropFirst(start) {
-                guard let event = self[index] else { continue }
+                guard let event = event(at: index, of: entities) else { continue }
                 if event.sequenceNumber > last { break }
                 found.append(event)
                 bytes += event.payload.count
                 if bytes >= limit.bytes || found.count == limit.rows { break }
             }
             return found
-        }
-
-        private static func row(_ event: PersistedEvent) -> Row {
-            Row(
-                persistenceID: event.persistenceID, shard: event.shard, sequenceNumber: event.sequenceNumber,
-                timestamp: event.timestamp, payload: event.payload, metadata: event.metadata, rare: Rare.of(event))
-        }
-
-        func makeIterator() -> AnyIterator<PersistedEvent?> {
-            var index = 0
-            return AnyIterator {
-                guard index < count else { return nil }
-                defer { index += 1 }
-                return .some(self[index])
-            }
         }
     }
 }
