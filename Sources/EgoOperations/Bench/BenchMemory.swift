@@ -24,7 +24,10 @@ struct SendMemoryWork: BenchWork {
         let behavior = BenchBehavior(events: set.parameters.events)
         let command = BenchBehavior.Command.keep(set.fill.message)
         var entities: [PersistenceID: PlainEntity] = [:]
-        for id in ids { entities[id] = PlainEntity(state: behavior.initialState(for: id)) }
+        for id in ids {
+            entities[id] = PlainEntity(state: behavior.initialState(for: id))
+            try entities[id]?.take(command, behavior)
+        }
         let start = ContinuousClock.now
         let end = budget.end
         while budget.goesOn(done: sample.operations, at: .now, until: end) {
@@ -38,9 +41,8 @@ struct SendMemoryWork: BenchWork {
 
     func run(_ budget: WorkBudget) async throws -> BenchSample {
         // A new store for each run: they would not have the same number of events otherwise.
-        let senders = try BenchSenders(set, on: InMemoryStore())
+        let senders = try await BenchSenders.begun(set, on: InMemoryStore())
         do {
-            try await senders.load()
             let sample = try await senders.run(budget)
             await senders.close()
             return sample

@@ -118,7 +118,7 @@ final class BenchSenders: Sendable {
     }
 
     /// Brings all entities into memory: their first commands would read them.
-    func load() async throws {
+    private func load() async throws {
         for entity in entities { _ = try await entity.state() }
     }
 
