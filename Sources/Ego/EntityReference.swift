@@ -25,7 +25,7 @@ public struct EntityReference<Command: MessageUnion, State: Message, Event: Send
         switch sendNow(command, options, &events) {
         case .committed(let current):
             // Who sends and sends would keep its thread for itself: nothing in here waits.
-            if current.version.rawValue % 128 == 0 { await Task.yield() }
+            if current.version.rawValue % 1_024 == 0 { await Task.yield() }
             return Reply(
                 persistenceID: handle.id, state: EntityState<State>.known(current.state),
                 sequenceNumber: current.version, events: events, isRepeated: false)
