@@ -32,21 +32,6 @@ struct EntityCommitters: Sendable {
     }
 }
 
-extension ImmediateStore {
-    /// Writes a change of an entity that is at `version`.
-    func writeNow(
-        _ change: EntityChange, of id: PersistenceID, kind: String, at version: SequenceNumber,
-        _ metadata: EventMetadata
-    ) throws(StoreError) -> Ticket.Verdict {
-        switch change.content {
-        case .events(let events):
-            Ticket.Verdict(try appendNow(AppendRequest(events, of: id, kind: kind, at: version, metadata)), id)
-        case .state(let payload, let timestamp):
-            Ticket.Verdict(try saveNow(StateWrite(payload, timestamp, of: id, kind: kind, at: version, metadata)), id)
-        }
-    }
-}
-
 extension Ticket.Verdict {
     /// What an outcome means for the command.
     init(_ outcome: AppendOutcome, _ id: PersistenceID) {

@@ -63,8 +63,10 @@ final class EntityHost: Sendable {
             let outcome = try immediateStore?.appendNow(
                 events, of: id, kind: kind, after: .exact(version), metadata, at: &place)
             return outcome.map { Ticket.Verdict($0, id) } ?? .rerun
-        case .state:
-            return try immediateStore?.writeNow(change, of: id, kind: kind, at: version, metadata) ?? .rerun
+        case .state(let payload, let timestamp):
+            guard let store = immediateStore else { return .rerun }
+            let write = StateWrite(payload, timestamp, of: id, kind: kind, at: version, metadata)
+            return Ticket.Verdict(try store.saveNow(write), id)
         }
     }
 
