@@ -10,10 +10,13 @@ public struct MessageType: Sendable {
     public let parseJSON: @Sendable (String) throws -> any Message
     /// Reads a message of this type from the text format.
     public let parseText: @Sendable (String) throws -> any Message
+    /// The generated type.
+    package let type: any Message.Type
 
     /// The type of a generated message.
     public init<M: Message>(_ type: M.Type) {
         self.name = M.protoMessageName
+        self.type = type
         self.decode = { try M(serializedBytes: $0) }
         self.parseJSON = { try M(jsonString: $0) }
         self.parseText = { try M(textFormatString: $0) }

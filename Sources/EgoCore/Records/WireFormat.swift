@@ -29,21 +29,13 @@ package struct WireReader {
         guard field > 0, field <= 536_870_911 else { throw WireFormatError.malformed }
         switch tag & 7 {
         case 0: return (Int(field), .varint(try varint()))
-        case 1:
-            let start = try take(8)
-            return (
-                Int(field), .fixed64(UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: start, as: UInt64.self)))
-            )
+        case 1: return (Int(field), .fixed64(try fixed64()))
         case 2:
             let count = try varint()
             guard count <= UInt64(bytes.count - cursor) else { throw WireFormatError.truncated }
             let start = try take(Int(count))
             return (Int(field), .bytes(start..<start + Int(count)))
-        case 5:
-            let start = try take(4)
-            return (
-                Int(field), .fixed32(UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: start, as: UInt32.self)))
-            )
+        case 5: return (Int(field), .fixed32(try fixed32()))
         default: throw WireFormatError.malformed
         }
     }
@@ -54,7 +46,18 @@ package struct WireReader {
         return cursor
     }
 
-    private mutating func varint() throws(WireFormatError) -> UInt64 {
+    /// The next eight bytes of numbers that are packed.
+    package mutating func fixed64() throws(WireFormatError) -> UInt64 {
+        UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: try take(8), as: UInt64.self))
+    }
+
+    /// The next four bytes of numbers that are packed.
+    package mutating func fixed32() throws(WireFormatError) -> UInt32 {
+        UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: try take(4), as: UInt32.self))
+    }
+
+    /// The next of numbers that are packed.
+    package mutating func varint() throws(WireFormatError) -> UInt64 {
         var value: UInt64 = 0
         var shift: UInt64 = 0
         while cursor < bytes.count {

@@ -1,5 +1,11 @@
 import EgoCore
 
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
 /// Writes records of an export as lines of JSON, by hand: an encoder takes ten times as long, and its order of fields is
 /// not for people.
 ///
@@ -143,6 +149,11 @@ final class JSONLineWriter {
         var field: [UInt8]
         /// Nil for one that is not known.
         var type: MessageType?
+
+        func isNamed(_ url: UnsafeBufferPointer<UInt8>) -> Bool {
+            guard url.count == self.url.count, let start = url.baseAddress else { return false }
+            return self.url.withUnsafeBytes { $0.baseAddress.map { memcmp($0, start, url.count) == 0 } ?? true }
+        }
     }
 
     /// So many types are kept.
@@ -167,15 +178,15 @@ final class JSONLineWriter {
 
     /// The message of a payload, where there is JSON of it.
     private func show(_ bytes: Slice<UnsafeBufferPointer<UInt8>>, _ type: MessageType) {
-        guard let message = try? type.decode(Array(bytes)) else { return }
         let start = buffer.count
         key("payload")
-        do { try json.write(message) } catch { buffer.remove(from: start) }
+        let wire = UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: bytes))
+        do { try json.write(type.type, wire) } catch { buffer.remove(from: start) }
     }
 
     /// The place of a type among those that are kept; nil when what names it is no text.
     private func known(_ url: UnsafeBufferPointer<UInt8>) -> Int? {
-        for index in types.indices where types[index].url.elementsEqual(url) { return index }
+        for index in types.indices where types[index].isNamed(url) { return index }
         guard let text = String(validating: url, as: UTF8.self) else { return nil }
         if types.count == Self.typeLimit { types = [] }
         let name = AnyPayload(typeURL: text, value: []).typeName

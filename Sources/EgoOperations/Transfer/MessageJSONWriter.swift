@@ -1,55 +1,73 @@
 import SwiftProtobuf
 
-/// Writes messages as protobuf JSON, byte for byte what SwiftProtobuf writes, straight to where it goes.
+/// Writes messages as protobuf JSON, byte for byte what SwiftProtobuf writes, from where they lie to where they go.
 ///
 /// SwiftProtobuf keeps to itself how fields and enum cases are called in JSON, so it is asked once for each: it writes a
-/// message with nothing but that in it. What is rare it writes whole: maps, groups, extensions, and those of its own types
-/// that have a form of their own.
+/// message with nothing but that in it. What is rare it writes whole: maps, groups, extensions, required fields, those of
+/// its own types that have a form of their own, and bytes that take the wire format's liberties.
 ///
 /// Not shared between tasks.
 final class MessageJSONWriter {
     private let buffer: TransferBuffer
     @exclusivity(unchecked) private var plans: [ObjectIdentifier: MessagePlan] = [:]
+    /// Nearly all messages have the type of the one before.
+    @exclusivity(unchecked) private var lastPlan: MessagePlan?
 
     init(_ buffer: TransferBuffer) { self.buffer = buffer }
 
-    /// Appends a message; what is there of it when this throws is to be removed.
+    /// Appends a message that is in wire format; nothing when this throws.
     ///
-    /// - Throws: SwiftProtobuf's error for a message that has no JSON.
-    func write(_ message: some Message) throws {
-        let plan = plan(of: type(of: message))
+    /// - Throws: SwiftProtobuf's error for bytes that are no such message, or one that has no JSON.
+    func write(_ type: any Message.Type, _ wire: UnsafeRawBufferPointer) throws {
         let start = buffer.count
-        if plan.form != .own {
-            do {
-                try write(message, plan)
-                return
-            } catch is Unlearned {
-                plan.form = .own
-                buffer.remove(from: start)
-            }
+        do { try write(type, wire, depth: 0) } catch {
+            buffer.remove(from: start)
+            buffer.append(try Self.json(type, wire, depth: 0))
         }
-        let json: [UInt8] = try message.jsonUTF8Bytes()
-        buffer.append(json)
     }
 
-    private func write(_ message: some Message, _ plan: MessagePlan) throws {
-        var visitor = FieldVisitor(self, buffer, plan)
-        switch plan.form {
-        case .wrapper(let empty):
-            try message.traverse(visitor: &visitor)
-            if visitor.isFirst { buffer.append(empty) }
-        case .object, .own:
-            buffer.append(UInt8(ascii: "{"))
-            try message.traverse(visitor: &visitor)
-            buffer.append(UInt8(ascii: "}"))
+    /// The same for a message within so many others. What is there of it when this throws is to be removed.
+    func write<M: Message>(_ type: M.Type, _ wire: UnsafeRawBufferPointer, depth: Int) throws {
+        let plan = plan(of: type)
+        var fields = FieldTranscoder(self, buffer, plan, wire, depth: depth)
+        // What decodes itself into this leaves next to nothing in it: the fields have gone where they belong.
+        var message = M()
+        do {
+            switch plan.form {
+            case .own: buffer.append(try Self.json(type, wire, depth: depth))
+            case .wrapper(let empty):
+                try message.decodeMessage(decoder: &fields)
+                if fields.isEmpty { buffer.append(empty) }
+            case .object:
+                buffer.append(UInt8(ascii: "{"))
+                try message.decodeMessage(decoder: &fields)
+                fields.endList()
+                buffer.append(UInt8(ascii: "}"))
+            }
+        } catch Untold.type {
+            plan.form = .own
+            throw Untold.message
         }
+    }
+
+    /// Of maps, which have no order, an export that is made again has the same bytes.
+    static let options: JSONEncodingOptions = {
+        var options = JSONEncodingOptions()
+        options.useDeterministicOrdering = true
+        return options
+    }()
+
+    private static func json(_ type: any Message.Type, _ wire: UnsafeRawBufferPointer, depth: Int) throws -> [UInt8] {
+        var options = BinaryDecodingOptions()
+        options.messageDepthLimit -= depth
+        return try type.init(serializedBytes: Array(wire), options: options).jsonUTF8Bytes(options: Self.options)
     }
 
     private func plan(of type: any Message.Type) -> MessagePlan {
+        if let lastPlan, lastPlan.type == type { return lastPlan }
         let id = ObjectIdentifier(type)
-        if let known = plans[id] { return known }
-        let plan = MessagePlan(type)
-        plans[id] = plan
+        let plan = plans[id] ?? MessagePlan(type)
+        (plans[id], lastPlan) = (plan, plan)
         return plan
     }
 }

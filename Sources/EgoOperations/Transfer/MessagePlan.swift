@@ -1,7 +1,12 @@
 import SwiftProtobuf
 
-/// What cannot be written but by SwiftProtobuf.
-struct Unlearned: Error {}
+/// Why only SwiftProtobuf can write something.
+enum Untold: Error {
+    /// A message of this type may have what is not known here.
+    case type
+    /// These bytes have something that has to be put right first.
+    case message
+}
 
 /// What is known of a message type.
 final class MessagePlan {
@@ -22,7 +27,7 @@ final class MessagePlan {
     }
 
     @exclusivity(unchecked) var form: Form
-    private let type: any Message.Type
+    let type: any Message.Type
     /// By field number: the name in quotation marks, and a colon.
     @exclusivity(unchecked) private var names: [Int: [UInt8]] = [:]
     @exclusivity(unchecked) private var cases: [Case: [UInt8]] = [:]
@@ -36,6 +41,8 @@ final class MessagePlan {
         self.type = type
         form =
             switch type {
+            // Only a message tells whether what it requires is there.
+            case _ where !type.init().isInitialized: .own
             case is Google_Protobuf_BytesValue.Type, is Google_Protobuf_StringValue.Type: .wrapper("\"\"")
             case is Google_Protobuf_BoolValue.Type: .wrapper("false")
             case is Google_Protobuf_Int32Value.Type, is Google_Protobuf_UInt32Value.Type: .wrapper("0")
@@ -49,10 +56,10 @@ final class MessagePlan {
             }
     }
 
-    /// - Parameter sample: the field as protobuf has it after its number, with a value that is written.
-    func name(of field: Int, _ sample: @autoclosure () throws -> Sample) throws -> [UInt8] {
+    /// - Parameter sample: the field as it lies on the wire, with a value that is written.
+    func name(of field: Int, _ sample: UnsafeRawBufferPointer) throws -> [UInt8] {
         if let known = names[field] { return known }
-        let name = try learn(field, try sample()).name
+        let name = try learn(Array(sample)).name
         names[field] = name
         return name
     }
@@ -60,43 +67,22 @@ final class MessagePlan {
     func text(ofCase number: Int, of field: Int) throws -> [UInt8] {
         let name = Case(field: field, number: number)
         if let known = cases[name] { return known }
-        var text = try learn(field, .number(UInt64(bitPattern: Int64(number)))).value
+        let sample = TransferBuffer(capacity: 64)
+        sample.append(varint: UInt64(field) << 3)
+        sample.append(varint: UInt64(bitPattern: Int64(number)))
+        var text = try learn(Array(sample.bytes)).value
         // Of a repeated field.
         if text.first == UInt8(ascii: "[") { text = Array(text.dropFirst().dropLast()) }
         cases[name] = text
         return text
     }
 
-    enum Sample {
-        case number(UInt64)
-        case four
-        case eight
-        case bytes([UInt8])
-    }
-
-    private func learn(_ field: Int, _ sample: Sample) throws -> (name: [UInt8], value: [UInt8]) {
-        let wire = TransferBuffer(capacity: 64)
-        func tag(_ type: UInt64) { wire.append(varint: UInt64(field) << 3 | type) }
-        switch sample {
-        case .number(let number):
-            tag(0)
-            wire.append(varint: number)
-        case .four:
-            tag(5)
-            wire.append([1, 0, 0, 0])
-        case .eight:
-            tag(1)
-            wire.append([1, 0, 0, 0, 0, 0, 0, 0])
-        case .bytes(let bytes):
-            tag(2)
-            wire.append(varint: UInt64(bytes.count))
-            wire.append(bytes)
-        }
-        let json: [UInt8] = try type.init(serializedBytes: Array(wire.bytes), partial: true).jsonUTF8Bytes()
-        guard json.starts(with: "{\"".utf8) else { throw Unlearned() }
+    private func learn(_ sample: [UInt8]) throws -> (name: [UInt8], value: [UInt8]) {
+        let json: [UInt8] = try type.init(serializedBytes: sample, partial: true).jsonUTF8Bytes()
+        guard json.starts(with: "{\"".utf8) else { throw Untold.type }
         var end = 2
         while end < json.count, json[end] != UInt8(ascii: "\"") { end += json[end] == UInt8(ascii: "\\") ? 2 : 1 }
-        guard end + 2 < json.count, json[end + 1] == UInt8(ascii: ":") else { throw Unlearned() }
+        guard end + 2 < json.count, json[end + 1] == UInt8(ascii: ":") else { throw Untold.type }
         return (Array(json[1...end + 1]), Array(json[(end + 2)...].dropLast()))
     }
 }
