@@ -294,6 +294,9 @@ public struct JournalRetention: Sendable {
         // What an interruption has left is written anew: nothing was deleted yet.
         let archive = try RetentionArchive(
             path, store: store, messages: domain.messages, metadata: try await store.metadata(), now: time.now())
+        let (sink, queue) = (archive.sink, archive.queue)
+        async let _ = queue.write(to: sink)
+        defer { queue.close() }
         let decider = try await RetentionDecider(store: store, domain: domain, page: page, decodes: decodes)
         var walk = RetentionWalk(store: store, policies: policies, after: nil)
         while let (entity, policy) = try await walk.next() {
@@ -308,7 +311,7 @@ public struct JournalRetention: Sendable {
         }
         // One that is there from before is not replaced by one of nothing.
         if archive.events > 0 {
-            let sum = try archive.complete(head: try await store.head())
+            let sum = try await archive.complete(head: try await store.head())
             state.summary.archive = Archive(file: path, events: archive.events, sha256: sum)
         } else {
             archive.discard()

@@ -40,6 +40,9 @@ public struct ExportSelection: Sendable, Hashable, Codable {
         case eventsOnly = "events_only"
     }
 
+    /// Whether no event is left out for what it is.
+    var isOfAllEvents: Bool { kind == nil && shard == nil && since == nil && until == nil }
+
     /// Whether entities are exported whole, so that what is recorded of them belongs to it.
     var hasEntities: Bool { !isEventsOnly && since == nil && until == nil && after == nil }
 }

@@ -1,75 +1,83 @@
-import Crypto
 import EgoCore
 
-/// What is written of an export: its records in the form of the file, a piece at a time, with their checksum.
+/// Forms an export's records as the file has them, and hands them over a block at a time.
 ///
 /// Not shared between tasks.
 final class ExportOutput {
     /// How much was written, and will be with what is waiting.
     var bytes: Int { written + buffer.count }
-    /// SHA-256 of what was written.
-    var hash = SHA256()
-    /// The same in hexadecimal.
-    var sha256: String { Hexadecimal.text(hash.finalize()) }
 
     private var written: Int
-    private let buffer = TransferBuffer()
+    private let buffer = TransferBuffer(capacity: 2 * blockBytes)
     private let lines: JSONLineWriter
-    private let take: (UnsafeRawBufferPointer) throws -> Void
+    private let format: ExportFormat
+    private let queue: BlockQueue
     /// What fits the processor's cache from the moment it is formed until it is written.
-    private static let piece = 1 << 18
+    private static let blockBytes = 1 << 18
 
-    /// An output of what comes after so many bytes, which `hash` has to be told.
-    ///
-    /// - Parameter take: takes the next bytes.
-    init(_ messages: MessageRegistry, bytes: Int, _ take: @escaping (UnsafeRawBufferPointer) throws -> Void) {
+    /// An output of what comes after so many bytes.
+    init(_ messages: MessageRegistry, _ format: ExportFormat, bytes: Int = 0, to queue: BlockQueue) {
         written = bytes
         lines = JSONLineWriter(buffer, messages)
-        self.take = take
+        (self.format, self.queue) = (format, queue)
     }
 
-    /// Writes what is waiting.
-    func write() throws {
-        if buffer.count == 0 { return }
-        hash.update(bufferPointer: buffer.bytes)
-        written += buffer.count
-        try take(buffer.bytes)
-        buffer.removeAll()
+    /// Returns when everything is written.
+    func flush() async throws {
+        if buffer.count > 0 { try await giveBlock() }
+        try await queue.drain()
     }
 
-    private func writePiece() throws {
-        if buffer.count >= Self.piece { try write() }
+    /// Adds a line.
+    func add(line: String) {
+        var line = line + "\n"
+        line.withUTF8 { buffer.append($0) }
     }
 
-    func append(_ text: String) {
-        var text = text
-        text.withUTF8 { buffer.append($0) }
+    /// Adds events.
+    func add(_ events: [PersistedEvent]) async throws {
+        var index = 0
+        while index < events.count {
+            form(events, from: &index)
+            try await giveFullBlock()
+        }
     }
 
-    func add(_ event: PersistedEvent) throws {
-        lines.write(event)
-        try writePiece()
+    /// Forms events up to the last one or a full block.
+    private func form(_ events: [PersistedEvent], from index: inout Int) {
+        while index < events.count, buffer.count < Self.blockBytes {
+            switch format {
+            case .jsonl: lines.write(events[index])
+            case .protobuf:
+                let message = EgoWire.bytes(events[index])
+                buffer.append(varint: UInt64(message.count))
+                buffer.append(message)
+            }
+            index += 1
+        }
     }
 
-    func add(_ entity: ExportedEntity) throws {
+    func add(_ entity: ExportedEntity) async throws {
         lines.write(entity)
-        try writePiece()
+        try await giveFullBlock()
     }
 
-    func add(_ snapshot: StoredSnapshot) throws {
+    func add(_ snapshot: StoredSnapshot) async throws {
         lines.write(snapshot)
-        try writePiece()
+        try await giveFullBlock()
     }
 
-    func add(_ state: StoredState) throws {
+    func add(_ state: StoredState) async throws {
         lines.write(state)
-        try writePiece()
+        try await giveFullBlock()
     }
 
-    /// A message after its length.
-    func add(delimited message: [UInt8]) throws {
-        buffer.append(varint: UInt64(message.count))
-        buffer.append(message)
-        try writePiece()
+    private func giveFullBlock() async throws { if buffer.count >= Self.blockBytes { try await giveBlock() } }
+
+    private func giveBlock() async throws {
+        let block = Array(buffer.bytes)
+        written += block.count
+        buffer.removeAll()
+        try await queue.give(block)
     }
 }

@@ -77,13 +77,19 @@ public struct JournalExport: Sendable {
     ///   - progress: called after each page with the place in the journal up to which events were written.
     /// - Throws: what `write` throws, `StoreError`, `CancellationError` between pages.
     public func write(
-        to write: @escaping ([UInt8]) throws -> Void, progress: @Sendable (String) -> Void = { _ in }
+        to write: @escaping @Sendable ([UInt8]) throws -> Void, progress: @Sendable (String) -> Void = { _ in }
     ) async throws -> Summary {
         var checkpoint = try await start()
-        let output = ExportOutput(messages, bytes: 0) { try write(Array($0)) }
+        let (sink, queue) = (ExportSink(write: write), BlockQueue())
+        async let _ = queue.write(to: sink)
+        defer { queue.close() }
+        let output = ExportOutput(messages, format, to: queue)
         try await writeHead(output)
-        try await writePages(&checkpoint, output) { checkpoint in progress(checkpoint.summary.position) }
-        try writeTrailer(&checkpoint, output)
+        try await writePages(&checkpoint, output) { checkpoint in
+            try await output.flush()
+            progress(checkpoint.summary.position)
+        }
+        try await writeTrailer(&checkpoint, output, sink)
         return checkpoint.summary
     }
 
@@ -158,10 +164,13 @@ public struct JournalExport: Sendable {
         }
         if checkpoint.summary.bytes == 0 { try await checkForeign(path) }
         try file.truncate(to: checkpoint.summary.bytes)
-        let output = ExportOutput(messages, bytes: checkpoint.summary.bytes) { try file.write($0) }
-        try file.forEachBlock { output.hash.update(data: $0) }
+        let (sink, queue) = (ExportSink(after: try file.hash()) { try file.write($0) }, BlockQueue())
+        async let _ = queue.write(to: sink)
+        defer { queue.close() }
+        let output = ExportOutput(messages, format, bytes: checkpoint.summary.bytes, to: queue)
         func commit(_ checkpoint: inout Checkpoint) async throws {
-            checkpoint.sha256 = output.sha256
+            try await output.flush()
+            checkpoint.sha256 = await sink.sha256
             // The file first: a checkpoint must not be ahead of what is on disk.
             try file.sync()
             if let job { _ = try await job.commit([], checkpoint: checkpoint) }
@@ -172,7 +181,7 @@ public struct JournalExport: Sendable {
             if job != nil { try await commit(&checkpoint) }
             progress(checkpoint.summary.events)
         }
-        try writeTrailer(&checkpoint, output)
+        try await writeTrailer(&checkpoint, output, sink)
         checkpoint.isWhole = true
         if format == .protobuf { try writeChecksum(checkpoint.summary.sha256, of: path) }
         try await commit(&checkpoint)
@@ -215,7 +224,7 @@ public struct JournalExport: Sendable {
         let name = path.split(separator: "/").last.map(String.init) ?? path
         let file = try ExportFile(path + ".sha256")
         try file.truncate(to: 0)
-        try file.write("\(sum)  \(name)\n")
+        try file.write(Array("\(sum)  \(name)\n".utf8))
         try file.sync()
         try file.complete()
     }
@@ -232,20 +241,22 @@ public struct JournalExport: Sendable {
         let header = ExportHeader(
             storeID: metadata.storeID, origin: metadata.origin.rawValue, shardCount: metadata.shardCount,
             selection: selection)
-        output.append(try JobText.encode(header) + "\n")
-        try output.write()
+        output.add(line: try JobText.encode(header))
     }
 
-    private func writeTrailer(_ checkpoint: inout Checkpoint, _ output: ExportOutput) throws {
+    private func writeTrailer(
+        _ checkpoint: inout Checkpoint, _ output: ExportOutput, _ sink: ExportSink
+    ) async throws {
+        try await output.flush()
         if format == .jsonl {
             let summary = checkpoint.summary
             let trailer = ExportTrailer(
                 events: summary.events, entities: summary.entities, snapshots: summary.snapshots,
-                states: summary.states, head: checkpoint.head, sha256: output.sha256)
-            output.append(try JobText.encode(trailer) + "\n")
-            try output.write()
+                states: summary.states, head: checkpoint.head, sha256: await sink.sha256)
+            output.add(line: try JobText.encode(trailer))
+            try await output.flush()
         }
-        (checkpoint.summary.bytes, checkpoint.summary.sha256) = (output.bytes, output.sha256)
+        (checkpoint.summary.bytes, checkpoint.summary.sha256) = (output.bytes, await sink.sha256)
     }
 
     // MARK: Pages
@@ -257,7 +268,6 @@ public struct JournalExport: Sendable {
         _ checkpoint: inout Checkpoint, _ output: ExportOutput, _ done: (inout Checkpoint) async throws -> Void
     ) async throws {
         func end(_ checkpoint: inout Checkpoint) async throws {
-            try output.write()
             checkpoint.summary.bytes = output.bytes
             try await done(&checkpoint)
         }
@@ -311,13 +321,11 @@ public struct JournalExport: Sendable {
         _ events: [PersistedEvent], _ checkpoint: inout Checkpoint, _ output: ExportOutput
     ) async throws {
         let kinds = try await kinds(of: events)
-        for event in events where matches(event, kinds) {
-            switch format {
-            case .jsonl: try output.add(event)
-            case .protobuf: try output.add(delimited: EgoWire.bytes(event))
-            }
-            checkpoint.summary.events += 1
-            if !selection.ids.isEmpty { checkpoint.summary.position = event.offset.description }
+        let matching = selection.isOfAllEvents ? events : events.filter { matches($0, kinds) }
+        try await output.add(matching)
+        checkpoint.summary.events += matching.count
+        if !selection.ids.isEmpty, let last = matching.last {
+            checkpoint.summary.position = last.offset.description
         }
     }
 
@@ -365,7 +373,7 @@ public struct JournalExport: Sendable {
         for entity in found {
             let id = entity.persistenceID
             if let record = try await record(of: entity, head) {
-                try output.add(record)
+                try await output.add(record)
                 checkpoint.summary.entities += 1
                 // What is left of an erased entity goes nowhere.
                 if record.erasedAt == nil { try await addContents(of: record, entity, &checkpoint.summary, output) }
@@ -434,13 +442,13 @@ public struct JournalExport: Sendable {
             let snapshots = try await store.snapshots(of: record.id, from: next, limit: page)
             guard let newest = snapshots.last else { break }
             for snapshot in snapshots where snapshot.sequenceNumber <= record.sequenceNumber {
-                try output.add(snapshot)
+                try await output.add(snapshot)
                 summary.snapshots += 1
             }
             next = newest.sequenceNumber.next
         }
         if entity.isDurableState, let state = try await store.state(of: record.id) {
-            try output.add(state)
+            try await output.add(state)
             summary.states += 1
         }
     }

@@ -23,9 +23,9 @@ public struct FileError: Error, Sendable, CustomStringConvertible {
 }
 
 /// A file that an export is written to, under another name until it is whole.
-final class ExportFile {
+final class ExportFile: Sendable {
     private let path: String
-    private var descriptor: Int32
+    private let descriptor: Int32
 
     /// What the file is called until it is whole.
     static func partialPath(_ path: String) -> String { path + ".partial" }
@@ -81,26 +81,25 @@ final class ExportFile {
 
     deinit { close(descriptor) }
 
-    /// What was written so far, in blocks.
-    func forEachBlock(_ body: ([UInt8]) -> Void) throws(FileError) {
+    /// SHA-256 of what was written so far, to be gone on with.
+    func hash() throws(FileError) -> SHA256 {
+        var hash = SHA256()
         var block = [UInt8](repeating: 0, count: 1 << 20)
         var offset: off_t = 0
         while true {
             let count = pread(descriptor, &block, block.count, offset)
             if count < 0 { throw FileError(path) }
-            if count == 0 { return }
-            body(Array(block[..<count]))
+            if count == 0 { return hash }
+            hash.update(data: block[..<count])
             offset += off_t(count)
         }
     }
 
-    func write(_ bytes: UnsafeRawBufferPointer) throws(FileError) {
-        try bytes.write(to: descriptor, ExportFile.partialPath(path))
-    }
-
-    func write(_ text: String) throws {
-        var text = text
-        try text.withUTF8 { try write(UnsafeRawBufferPointer($0)) }
+    func write(_ bytes: [UInt8]) throws(FileError) {
+        let name = ExportFile.partialPath(path)
+        try bytes.withUnsafeBufferPointer { (bytes) throws(FileError) in
+            try UnsafeRawBufferPointer(bytes).write(to: descriptor, name)
+        }
     }
 
     /// Returns when everything that was written is on disk.
