@@ -91,6 +91,8 @@ extension ExportRecord {
             case "type": type = value.text
             case "id": id = value.text
             case "sequence_number": sequenceNumber = value.text
+            // For people; looked for first, as each event has them.
+            case "position", "message", "payload": break
             case "timestamp": timestamp = value.text
             case "shard": shard = value.number
             case "bytes": bytes = value.text

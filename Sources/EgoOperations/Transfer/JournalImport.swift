@@ -89,12 +89,38 @@ public struct JournalImport: Sendable {
     public func check(
         _ path: String, progress: @Sendable (Int, Int) -> Void = { _, _ in }
     ) async throws -> Summary {
-        let sum = try TransferChecksum(path, format: format)
+        async let sum = Self.checksum(path, format)
+        var summary: Summary
+        do {
+            let jobs = try await store.jobs().filter { $0.kind == "import" }
+            var isStarted = false
+            // Only where there are imports does the checksum say whether one is of this file.
+            if !jobs.isEmpty {
+                let arguments = try JobText.encode(arguments(try await sum.sha256))
+                isStarted = jobs.contains { $0.arguments == arguments }
+            }
+            // Records before the checkpoint of an unfinished import are in the store by its own hand.
+            summary = try await checkRecords(path, isStarted ? .skip : onConflict, progress)
+        } catch {
+            // A file that is not as it was written is told as that, whatever else is wrong with it then.
+            _ = try await sum
+            throw error
+        }
+        let (sha256, isChecked) = (try await sum.sha256, try await sum.isChecked)
+        (summary.sha256, summary.isChecked) = (sha256, isChecked)
+        return summary
+    }
+
+    /// Async, so that it can be found out beside something else.
+    private static func checksum(_ path: String, _ format: ExportFormat) async throws -> TransferChecksum {
+        try TransferChecksum(path, format: format)
+    }
+
+    private func checkRecords(
+        _ path: String, _ policy: OnConflict, _ progress: @Sendable (Int, Int) -> Void
+    ) async throws -> Summary {
         let pages = try RecordPages(path, format: format, from: 0, limit: page)
         var (summary, counts) = (Summary(), RecordCounts())
-        (summary.sha256, summary.isChecked) = (sum.sha256, sum.isChecked)
-        // Records before the checkpoint of an unfinished import are in the store by its own hand.
-        let policy = try await startedJob(summary.sha256) ? OnConflict.skip : onConflict
         let isEmpty = try await store.statistics().entities == 0
         var target = ImportTarget(store: store, onConflict: policy, isPart: pages.isPart, wasEmpty: isEmpty)
         var next = try await pages.next()
@@ -118,11 +144,6 @@ public struct JournalImport: Sendable {
                 throw problem.error(format, at: place)
             }
         }
-    }
-
-    private func startedJob(_ sha256: String) async throws -> Bool {
-        let arguments = try JobText.encode(arguments(sha256))
-        return try await store.jobs().contains { $0.kind == "import" && $0.arguments == arguments }
     }
 
     private func arguments(_ sha256: String) -> [String: String] {

@@ -1,4 +1,3 @@
-import Crypto
 import EgoCore
 
 #if canImport(FoundationEssentials)
@@ -6,66 +5,6 @@ import EgoCore
 #else
     import Foundation
 #endif
-
-/// The checksum of a file, and whether it is the one that the export wrote.
-struct TransferChecksum {
-    var sha256: String
-    var isChecked: Bool
-
-    init(_ path: String, format: ExportFormat) throws {
-        var whole = SHA256()
-        switch format {
-        case .jsonl:
-            let file = try ImportFile(path)
-            // The trailer's own line is not part of the sum that it holds. A line waits until the next one comes.
-            var last: [UInt8] = []
-            do {
-                while true {
-                    let before = file.offset
-                    let isThere = try file.nextLine { line in
-                        whole.update(data: last)
-                        last.removeAll(keepingCapacity: true)
-                        last.append(contentsOf: line)
-                        last.append(0x0a)
-                        return true
-                    }
-                    if isThere == nil { break }
-                    if file.offset >> 24 != before >> 24 { try Task.checkCancellation() }
-                }
-            } catch let problem as ExportProblem {
-                throw OperationError(.data, problem.message, hint: "nothing was imported")
-            }
-            guard let trailer = try? JSONDecoder().decode(ExportTrailer.self, from: Data(last)),
-                trailer.type == "end"
-            else {
-                throw OperationError(
-                    .data, "its last line is no trailer: the file is truncated, or no export",
-                    hint: "nothing was imported")
-            }
-            guard trailer.sha256 == Hexadecimal.text(whole.finalize()) else {
-                throw OperationError(
-                    .data, "its content does not match its checksum: it was damaged or edited",
-                    hint: "nothing was imported; export it again")
-            }
-            whole.update(data: last)
-            isChecked = true
-        case .protobuf:
-            let file = try ImportFile(path)
-            while try file.nextBlock({ whole.update(bufferPointer: UnsafeRawBufferPointer($0)) }) {}
-            isChecked = false
-        }
-        sha256 = Hexadecimal.text(whole.finalize())
-        if format == .protobuf, let data = FileManager.default.contents(atPath: path + ".sha256") {
-            let expected = String(decoding: data.prefix(64), as: UTF8.self)
-            guard expected == sha256 else {
-                throw OperationError(
-                    .data, "its content does not match \(path).sha256: it was damaged or edited",
-                    hint: "nothing was imported; export it again")
-            }
-            isChecked = true
-        }
-    }
-}
 
 /// Reads the records of an export, page by page.
 struct RecordReader {
