@@ -7,6 +7,8 @@ import Synchronization
 final class BlockQueue: Sendable {
     private struct State {
         var blocks: [[UInt8]] = []
+        /// Blocks that were written, whose memory is used again: what is new costs a fault at each of its pages.
+        var spares: [[UInt8]] = []
         /// How many are here or being written.
         var count = 0
         var isClosed = false
@@ -25,6 +27,13 @@ final class BlockQueue: Sendable {
 
     private let state = Mutex(State())
     private static let limit = 8
+
+    /// A block to be filled, which is empty.
+    func spare() -> [UInt8] {
+        var block = state.withLock { $0.spares.popLast() } ?? []
+        block.removeAll(keepingCapacity: true)
+        return block
+    }
 
     /// Hands over a block, and waits while there are too many.
     ///
@@ -61,6 +70,7 @@ final class BlockQueue: Sendable {
             do { result = .success(try await sink.take(block)) } catch { result = .failure(error) }
             let waiter = state.withLock { state in
                 state.count -= 1
+                state.spares.append(block)
                 if case .failure(let error) = result { state.failure = error }
                 return state.takeWaiter()
             }

@@ -75,7 +75,8 @@ final class ExportOutput {
     private func giveFullBlock() async throws { if buffer.count >= Self.blockBytes { try await giveBlock() } }
 
     private func giveBlock() async throws {
-        let block = Array(buffer.bytes)
+        var block = queue.spare()
+        block.append(contentsOf: buffer.bytes)
         written += block.count
         buffer.removeAll()
         try await queue.give(block)

@@ -12,9 +12,10 @@ import SwiftProtobuf
 ///
 /// Values are kept only where generated code looks whether there is one: to find two members of a oneof.
 struct FieldTranscoder: Decoder {
-    private let writer: MessageJSONWriter
-    private let buffer: TransferBuffer
-    private let plan: MessagePlan
+    // Not retained: the writer has itself, its buffer and its plans while it writes.
+    private unowned(unsafe) let writer: MessageJSONWriter
+    private unowned(unsafe) let buffer: TransferBuffer
+    private unowned(unsafe) let plan: MessagePlan
     private let wire: UnsafeRawBufferPointer
     private let depth: Int
     private var reader: WireReader

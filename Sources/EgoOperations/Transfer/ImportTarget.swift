@@ -37,6 +37,14 @@ struct ImportTarget {
     /// What this page changes: events first, as what is recorded of their entities rests on them.
     var changes: [OperatorChange] { (events.isEmpty ? [] : [.addEvents(events)]) + others }
 
+    /// Takes a record that the store need not be asked about, as ``take(_:_:)`` would; false, and nothing, for another.
+    mutating func takeUnasked(_ record: ExportRecord, _ summary: inout JournalImport.Summary) throws -> Bool {
+        guard case .event(let event) = record, isKnown else { return false }
+        let before = try follow(event)
+        try add(event, after: before, Self.nothing, &summary)
+        return true
+    }
+
     /// Takes a record into this page's changes, and counts what becomes of it.
     ///
     /// - Throws: ``ExportProblem`` for one that is out of order, ``OperationError/Code/refused`` for one that the store
@@ -72,11 +80,7 @@ struct ImportTarget {
     private mutating func take(_ event: PersistedEvent, _ summary: inout JournalImport.Summary) async throws {
         let (id, number) = (event.persistenceID, event.sequenceNumber)
         let stream = try await stream(of: id)
-        let before = last[id]
-        if let before, number != before.next {
-            throw ExportProblem("event \(number) of \(id.rawValue) follows event \(before): the file is out of order")
-        }
-        if before != nil || last.count < Self.limit { last[id] = number }
+        let before = try follow(event)
         if stream.isErased {
             summary.erased += 1
         } else if number <= stream.last {
@@ -89,25 +93,51 @@ struct ImportTarget {
                 summary.differing += 1
                 try summary.diverge(id)
             }
-        } else if summary.diverged.contains(id.rawValue) {
+        } else {
+            try add(event, after: before, stream, &summary)
+        }
+    }
+
+    /// Checks that an event follows the one before it in the file, whose number it returns.
+    private mutating func follow(_ event: PersistedEvent) throws -> SequenceNumber? {
+        let (id, number) = (event.persistenceID, event.sequenceNumber)
+        guard let index = last.index(forKey: id) else {
+            if last.count < Self.limit { last[id] = number }
+            return nil
+        }
+        let before = last.values[index]
+        if number != before.next {
+            throw ExportProblem("event \(number) of \(id.rawValue) follows event \(before): the file is out of order")
+        }
+        last.values[index] = number
+        return before
+    }
+
+    /// Adds an event that the store does not have.
+    private mutating func add(
+        _ event: PersistedEvent, after before: SequenceNumber?, _ stream: StreamInfo,
+        _ summary: inout JournalImport.Summary
+    ) throws {
+        let (id, number) = (event.persistenceID, event.sequenceNumber)
+        if !summary.diverged.isEmpty, summary.diverged.contains(id.rawValue) {
             // Two histories of one entity do not make one.
             summary.skipped += 1
             summary.differing += 1
-        } else {
-            if stream.last == .zero, before == nil, number > 1 {
-                if isPart {
-                    throw ExportProblem(
-                        "the file begins with event \(number) of \(id.rawValue), and the store has none before it")
-                }
-                summary.begun += 1
-            }
-            if stream.last > .zero, number > stream.last.next, before ?? .zero < stream.last {
-                throw ExportProblem(
-                    "event \(number) of \(id.rawValue) does not follow its last one in the store, \(stream.last)")
-            }
-            events.append(event)
-            summary.events += 1
+            return
         }
+        if stream.last == .zero, before == nil, number > 1 {
+            if isPart {
+                throw ExportProblem(
+                    "the file begins with event \(number) of \(id.rawValue), and the store has none before it")
+            }
+            summary.begun += 1
+        }
+        if stream.last > .zero, number > stream.last.next, before ?? .zero < stream.last {
+            throw ExportProblem(
+                "event \(number) of \(id.rawValue) does not follow its last one in the store, \(stream.last)")
+        }
+        events.append(event)
+        summary.events += 1
     }
 
     private mutating func take(_ entity: ExportedEntity, _ summary: inout JournalImport.Summary) async throws {

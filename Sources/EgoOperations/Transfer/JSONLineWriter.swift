@@ -1,4 +1,5 @@
 import EgoCore
+import SwiftProtobuf
 
 #if canImport(Glibc)
     import Glibc
@@ -148,7 +149,7 @@ final class JSONLineWriter {
         /// The field that names it.
         var field: [UInt8]
         /// Nil for one that is not known.
-        var type: MessageType?
+        var type: (any Message.Type)?
 
         func isNamed(_ url: UnsafeBufferPointer<UInt8>) -> Bool {
             guard url.count == self.url.count, let start = url.baseAddress else { return false }
@@ -177,11 +178,11 @@ final class JSONLineWriter {
     }
 
     /// The message of a payload, where there is JSON of it.
-    private func show(_ bytes: Slice<UnsafeBufferPointer<UInt8>>, _ type: MessageType) {
+    private func show(_ bytes: Slice<UnsafeBufferPointer<UInt8>>, _ type: any Message.Type) {
         let start = buffer.count
         key("payload")
         let wire = UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: bytes))
-        do { try json.write(type.type, wire) } catch { buffer.remove(from: start) }
+        do { try json.write(type, wire) } catch { buffer.remove(from: start) }
     }
 
     /// The place of a type among those that are kept; nil when what names it is no text.
@@ -193,7 +194,7 @@ final class JSONLineWriter {
         let field = TransferBuffer(capacity: 64)
         field.append(#","message":"#)
         field.append(quoted: name)
-        types.append(KnownType(url: Array(url), field: Array(field.bytes), type: messages.type(named: name)))
+        types.append(KnownType(url: Array(url), field: Array(field.bytes), type: messages.type(named: name)?.type))
         return types.count - 1
     }
 }

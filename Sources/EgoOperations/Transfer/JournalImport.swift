@@ -140,7 +140,10 @@ public struct JournalImport: Sendable {
     private func take(_ page: RecordPage, to target: inout ImportTarget, _ summary: inout Summary) async throws {
         target.beginPage()
         for (place, record) in page.records {
-            do { try await target.take(record, &summary) } catch let problem as ExportProblem {
+            do {
+                if try target.takeUnasked(record, &summary) { continue }
+                try await target.take(record, &summary)
+            } catch let problem as ExportProblem {
                 throw problem.error(format, at: place)
             }
         }
