@@ -15,6 +15,36 @@ struct ExportedJSONTests {
     @Test("where it uses the liberties of the wire format", arguments: Subject.everything)
     func wild(_ subject: Subject) throws { try compare(subject, .wild, count: 300) }
 
+    @Test(
+        "is as deep as generated code reads, and no deeper",
+        arguments: [(98, true), (99, true), (100, false), (20_000, false)])
+    func deep(_ levels: Int, _ isRead: Bool) throws {
+        // Each level is a branch of the one around it, from the outside in.
+        var sizes: [Int] = [0]
+        for _ in 0..<levels { sizes.append(1 + varint(sizes[sizes.count - 1]).count + sizes[sizes.count - 1]) }
+        let bytes: [UInt8] = sizes.dropLast().reversed().flatMap { size -> [UInt8] in [0x1a] + varint(size) }
+        let type = Reflection_Open_Tree.self
+        let expected: [UInt8]? = try? type.init(serializedBytes: bytes).jsonUTF8Bytes(
+            options: MessageJSONWriter.options)
+        #expect((expected != nil) == isRead)
+        let buffer = TransferBuffer(capacity: 1)
+        let writer = MessageJSONWriter(buffer)
+        // What fields are called is found out from the first message that has them.
+        try ([0x1a, 0] as [UInt8]).withUnsafeBytes { try writer.write(type, $0) }
+        buffer.removeAll()
+        try? bytes.withUnsafeBytes { try writer.write(type, $0) }
+        #expect(Array(buffer.bytes) == expected ?? [])
+    }
+
+    private func varint(_ value: Int) -> [UInt8] {
+        var (rest, bytes) = (value, [UInt8]())
+        while rest >= 0x80 {
+            bytes.append(UInt8(rest & 0x7f) | 0x80)
+            rest >>= 7
+        }
+        return bytes + [UInt8(rest)]
+    }
+
     /// The fields of a `google.protobuf.Struct` have another order each time it is read.
     private static let mayHoldStruct: Set = [
         "reflection.open.Known", "reflection.open.Holder", "google.protobuf.Struct", "google.protobuf.Value",

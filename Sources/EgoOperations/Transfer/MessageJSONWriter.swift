@@ -12,6 +12,8 @@ final class MessageJSONWriter {
     @exclusivity(unchecked) private var plans: [ObjectIdentifier: MessagePlan] = [:]
     /// Nearly all messages have the type of the one before.
     @exclusivity(unchecked) private var lastPlan: MessagePlan?
+    /// How many messages may be within each other: each takes some of the stack.
+    private let depthLimit = BinaryDecodingOptions().messageDepthLimit
 
     init(_ buffer: TransferBuffer) { self.buffer = buffer }
 
@@ -28,6 +30,7 @@ final class MessageJSONWriter {
 
     /// The same for a message within so many others. What is there of it when this throws is to be removed.
     func write<M: Message>(_ type: M.Type, _ wire: UnsafeRawBufferPointer, depth: Int) throws {
+        if depth >= depthLimit { throw Untold.message }
         let plan = plan(of: type)
         var fields = FieldTranscoder(self, buffer, plan, wire, depth: depth)
         // What decodes itself into this leaves next to nothing in it: the fields have gone where they belong.
