@@ -44,41 +44,35 @@ struct EventColumns {
         _ request: AppendRequest, of entity: AppendPlan.Entity, after before: SequenceNumber, shard: Int64,
         _ clock: StoredClock
     ) {
-        let encoded = request.metadata.encoded
-        let metadata = encoded.isEmpty ? nil : encoded
+        let metadata = request.metadata.encoded
         for (index, event) in request.events.enumerated() {
-            add(entity.id, before.advanced(by: index + 1), shard)
             expected.append(Int64(clamping: entity.expected.rawValue))
-            times.append(clock.stored(event.timestamp))
-            manifests.append(event.manifest)
-            add(event.payload, event.encryptionKeyID, event.isEncrypted, metadata, event.unknownFields)
+            add(
+                entity.id, before.advanced(by: index + 1), shard, clock.stored(event.timestamp), event.manifest,
+                event.payload, event.encryptionKeyID, event.isEncrypted, metadata, event.unknownFields)
         }
     }
 
     /// Adds an event as it is.
     mutating func add(_ event: PersistedEvent, shard: Int64, _ clock: StoredClock) {
-        let metadata = event.metadata.encoded
-        add(event.persistenceID, event.sequenceNumber, shard)
-        times.append(clock.stored(event.timestamp))
-        manifests.append(event.manifest)
         add(
-            event.payload, event.encryptionKeyID, event.isEncrypted, metadata.isEmpty ? nil : metadata,
-            event.unknownFields)
-    }
-
-    private mutating func add(_ id: PersistenceID, _ number: SequenceNumber, _ shard: Int64) {
-        numbers.append(Int64(clamping: number.rawValue))
-        ids.append(id.rawValue)
-        shards.append(shard)
+            event.persistenceID, event.sequenceNumber, shard, clock.stored(event.timestamp), event.manifest,
+            event.payload, event.encryptionKeyID, event.isEncrypted, event.metadata.encoded, event.unknownFields)
     }
 
     private mutating func add(
-        _ payload: [UInt8], _ key: String, _ isEncrypted: Bool, _ metadata: [UInt8]?, _ unknownFields: [UInt8]
+        _ id: PersistenceID, _ number: SequenceNumber, _ shard: Int64, _ time: Int64, _ manifest: String,
+        _ payload: [UInt8], _ key: String, _ isEncrypted: Bool, _ metadata: [UInt8], _ unknownFields: [UInt8]
     ) {
+        ids.append(id.rawValue)
+        numbers.append(Int64(clamping: number.rawValue))
+        shards.append(shard)
+        times.append(time)
+        manifests.append(manifest)
         payloads.append(payload)
         keys.append(key)
         areEncrypted.append(isEncrypted)
-        self.metadata.append(metadata)
+        self.metadata.append(metadata.isEmpty ? nil : metadata)
         self.unknownFields.append(unknownFields.isEmpty ? nil : unknownFields)
         checksums.append(payload.payloadChecksum)
     }

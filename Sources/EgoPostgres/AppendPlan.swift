@@ -94,6 +94,11 @@ struct AppendPlan: Sendable {
         for index in owners.indices { owners[index] = ranks[owners[index]] }
     }
 
+    /// Whether the plan is one event of one entity.
+    func isLone(_ group: [AppendRequest]) -> Bool {
+        group.count == 1 && entities.count == 1 && group[0].events.count == 1
+    }
+
     private static func decide(_ request: AppendRequest, _ progress: inout Progress) -> Decision {
         func refuse(_ outcome: AppendOutcome) -> Decision {
             progress.isBroken = true

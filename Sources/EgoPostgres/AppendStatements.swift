@@ -3,7 +3,8 @@
 /// Each table is looked up by a key with a limit: so the server takes the index, also where the plan was made when there
 /// was next to nothing in the table.
 enum AppendStatements {
-    private static let columns = """
+    /// What an append gives of an event.
+    static let columns = """
         persistence_id, sequence_number, "timestamp", event_manifest, event_payload, encryption_key_id, is_encrypted,
         metadata, unknown_fields, checksum, shard_number
         """
@@ -20,7 +21,8 @@ enum AppendStatements {
                     shard\(name), n)
             """
     }
-    private static let answer = "RETURNING transaction_id, position, sequence_number, shard_number"
+    /// What ``AppendWrite/written(_:)`` reads.
+    static let answer = "RETURNING transaction_id, position, sequence_number, shard_number"
     private static let isNotErased = """
         NOT EXISTS (SELECT 1 FROM ego_tombstones WHERE persistence_id = ANY ($1::text[]))
         """

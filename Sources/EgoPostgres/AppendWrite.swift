@@ -28,7 +28,7 @@ struct AppendWrite: Sendable {
         _ plan: AppendPlan, _ group: [AppendRequest], shards: [Int64?], shardCount: UInt32, clock: StoredClock,
         trimmedJoin: @autoclosure () -> String
     ) {
-        if group.count == 1, plan.entities.count == 1, group[0].events.count == 1 {
+        if plan.isLone(group) {
             let write = LoneWrite(
                 plan, group[0], knownShard: shards[0], shardCount: shardCount, clock: clock, trimmedJoin: trimmedJoin())
             (loneWrite, grouped) = (write, [])

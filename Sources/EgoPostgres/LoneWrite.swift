@@ -81,12 +81,11 @@ struct LoneWrite: Sendable {
                 )
             }
         return """
-            INSERT INTO events_store (persistence_id, sequence_number, "timestamp", event_manifest, event_payload,
-                encryption_key_id, is_encrypted, metadata, unknown_fields, checksum, shard_number)
+            INSERT INTO events_store (\(AppendStatements.columns))
             SELECT $1, $2 + 1, $4, $5, $6, $7, $8, CASE WHEN $9 <> '' THEN $9 END, CASE WHEN $10 <> '' THEN $10 END, $11,
                 \(shard)
             \(from) NOT EXISTS (SELECT 1 FROM ego_tombstones WHERE persistence_id = $1)\(fence)
-            RETURNING transaction_id, position, sequence_number, shard_number
+            \(AppendStatements.answer)
             """
     }
 

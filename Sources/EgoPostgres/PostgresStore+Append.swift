@@ -68,8 +68,7 @@ extension PostgresStore {
 
     /// Writes a plan in one transaction and one round trip.
     private func attempt(_ plan: AppendPlan, _ group: [AppendRequest]) async throws(StoreError) -> Attempt {
-        let isLone = group.count == 1 && plan.entities.count == 1 && group[0].events.count == 1
-        if isLone, calm.isExpected {
+        if plan.isLone(group), calm.isExpected {
             if let attempt = try await attempt(plan, group, isLocked: false) { return attempt }
             calm.wasMissed()
         }

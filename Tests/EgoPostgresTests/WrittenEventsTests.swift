@@ -45,6 +45,17 @@ struct WrittenEventsTests {
         await store.close()
     }
 
+    @Test("is not taken for granted through a proxy, behind which there may be any server")
+    func proxy() async throws {
+        let fresh = try await Fresh("written")
+        let store = try await fresh.open(PostgresStoreOptions(isPooled: true))
+        for version: SequenceNumber in [0, 1] { _ = try await store.append([request("a", at: version)]) }
+        try fresh.sql("DELETE FROM events_store WHERE persistence_id = 'a' AND sequence_number = 2")
+        #expect(try await store.append([request("a", at: 2)]) == [.conflict(actual: 1)])
+        #expect(try await store.append([request("b", at: 0), request("a", at: 2)]).last == .conflict(actual: 1))
+        await store.close()
+    }
+
     @Test("is known by number and server, and of so many entities")
     func table() {
         let written = WrittenEvents(limit: 2)
