@@ -3,8 +3,8 @@ import Synchronization
 /// Writes that wait for a commit, and how many groups of them are being committed.
 ///
 /// Where a store commits groups beside each other, an entity is in one of them at most, since its writes build on each
-/// other; one more is begun only for ``enough`` writes, since small ones cost the store more than it gains; and where there
-/// are enough for all, none takes more than its share, so that one does not wait for a larger one each time.
+/// other; one more is begun only for ``enough`` writes, since small ones cost the store more than it gains; and none takes
+/// more than its share, so that one does not wait for a larger one each time.
 struct CommitQueue<Request: Sendable>: Sendable {
     /// Who waits for a write.
     struct Waiter: Sendable {
@@ -86,9 +86,8 @@ struct CommitQueue<Request: Sendable>: Sendable {
 
     /// The writes of a group that has begun.
     mutating func take(atMost limit: Int) -> Group {
-        let all = ready.count + writesUnderWay
-        let share = all < most * Self.enough ? all : (all + most - 1) / most
-        let taken = ready.take(atMost: min(limit, share))
+        let share = (ready.count + writesUnderWay + most - 1) / most
+        let taken = ready.take(atMost: min(limit, max(share, Self.enough)))
         writesUnderWay += taken.count
         if most > 1 {
             for waiter in taken.waiters { waiter.owner.isCommitting = true }
