@@ -128,9 +128,11 @@ extension PostgresStore {
         after offset: Offset, shard: Shard?, limit: PageLimit
     ) async throws(StoreError) -> JournalPage {
         if !layout.isAdopted { return try await journalByTime(after: offset, shard: shard, limit: limit) }
+        // Most stores have no erased entities: that is looked at once, and not for each event.
         let sql = """
             SELECT \(layout.eventColumns),
-                NULLIF(EXISTS (SELECT 1 FROM ego_tombstones t WHERE t.persistence_id = v.persistence_id), false)
+                NULLIF((SELECT EXISTS (SELECT 1 FROM ego_tombstones))
+                    AND EXISTS (SELECT 1 FROM ego_tombstones t WHERE t.persistence_id = v.persistence_id), false)
             FROM events_store v
             WHERE (v.transaction_id, v.position) > ($1, $2)
                 AND v.transaction_id < pg_snapshot_xmin(pg_current_snapshot())

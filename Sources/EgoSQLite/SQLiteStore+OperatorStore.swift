@@ -2,23 +2,20 @@ public import EgoCore
 
 extension SQLiteStore {
     private static let selectEntities = """
-        SELECT e.persistence_id, k.name, e.floor, e.shard,
-            (SELECT max(sequence_number) FROM ego_events WHERE entity = e.id),
+        SELECT e.persistence_id, k.name, e.floor, e.shard, l.sequence_number,
             (SELECT count(*) FROM ego_events WHERE entity = e.id),
             (SELECT timestamp FROM ego_events WHERE entity = e.id ORDER BY sequence_number LIMIT 1),
-            (SELECT timestamp FROM ego_events WHERE entity = e.id ORDER BY sequence_number DESC LIMIT 1),
-            (SELECT flags FROM ego_events WHERE entity = e.id ORDER BY sequence_number DESC LIMIT 1),
-            s.version, s.timestamp, t.sequence_number, t.erased_at,
-            (SELECT position FROM ego_events WHERE entity = e.id ORDER BY sequence_number DESC LIMIT 1),
+            l.timestamp, l.flags, s.version, s.timestamp, t.sequence_number, t.erased_at, l.position,
             EXISTS (SELECT 1 FROM ego_snapshots WHERE entity = e.id)
         FROM ego_entities e
         LEFT JOIN ego_names k ON k.id = e.kind
         LEFT JOIN ego_states s ON s.entity = e.id
         LEFT JOIN ego_tombstones t ON t.entity = e.id
+        LEFT JOIN ego_events l ON l.position =
+            (SELECT position FROM ego_events WHERE entity = e.id ORDER BY sequence_number DESC LIMIT 1)
         WHERE e.persistence_id > ?1 AND e.persistence_id >= ?2
             AND (?3 IS NULL OR k.name = ?3) AND (?4 IS NULL OR e.shard = ?4)
-            AND (s.version IS NOT NULL OR t.entity IS NOT NULL OR e.floor > 0
-                OR EXISTS (SELECT 1 FROM ego_events WHERE entity = e.id)
+            AND (l.position IS NOT NULL OR s.version IS NOT NULL OR t.entity IS NOT NULL OR e.floor > 0
                 OR EXISTS (SELECT 1 FROM ego_snapshots WHERE entity = e.id))
         ORDER BY e.persistence_id LIMIT ?5
         """

@@ -165,7 +165,7 @@ struct ErasureFaultTests {
         await #expect(throws: StoreError.self) {
             _ = try await JournalExport(
                 store: faulty, messages: Domain.bank.messages, selection: ExportSelection(), format: .jsonl,
-                page: PageLimit(rows: 7)
+                page: PageLimit(rows: 7), pagesPerCheckpoint: 1
             ).write(toFile: folder.path("all.jsonl"), command: "ego export", by: operatorForTests, time: SystemTime())
         }
         // Another name for the file, to see what becomes of its bytes.
@@ -217,7 +217,7 @@ struct ErasureFaultTests {
         let store = try await copy("a.db")
         _ = try await JournalExport(
             store: store, messages: Domain.bank.messages, selection: ExportSelection(), format: .jsonl,
-            page: PageLimit(rows: 7)
+            page: PageLimit(rows: 7), pagesPerCheckpoint: 1
         ).write(toFile: folder.path("all.jsonl"), command: "ego export", by: operatorForTests, time: SystemTime())
         let before = folder.bytes("all.jsonl")
         let certificate = try #require(try await EntityErasure(of: store).erase(["gone"]).first?.certificate)

@@ -113,7 +113,7 @@ struct LostAnswerTests {
         let source = try await folder.bank("source.db")
         _ = try await JournalExport(
             store: source, messages: Domain.bank.messages, selection: ExportSelection(), format: .jsonl,
-            page: PageLimit(rows: 7)
+            page: PageLimit(rows: 7), pagesPerCheckpoint: 1
         ).write(toFile: folder.path("all.jsonl"), command: "ego export", by: operatorForTests, time: SystemTime())
         let wanted = try await StoreContent(of: source)
         await source.close()

@@ -17,11 +17,11 @@ struct TransferTests {
 
     private func export(
         _ store: any Store, to name: String, _ format: ExportFormat = .jsonl,
-        _ selection: ExportSelection = ExportSelection()
+        _ selection: ExportSelection = ExportSelection(), pagesPerCheckpoint: Int = 1
     ) async throws -> JournalExport.Summary {
         try await JournalExport(
             store: store, messages: Domain.bank.messages, selection: selection, format: format,
-            page: PageLimit(rows: 7)
+            page: PageLimit(rows: 7), pagesPerCheckpoint: pagesPerCheckpoint
         ).write(toFile: folder.path(name), command: "ego export", by: operatorForTests, time: SystemTime())
     }
 
@@ -203,6 +203,21 @@ struct TransferTests {
         try bytes.write(to: URL(filePath: partial))
         _ = try await export(store, to: "mixed.jsonl")
         #expect(try await take("mixed.jsonl", into: folder.store("mixed.db")).events == number)
+    }
+
+    @Test("pages share a checkpoint, and an export that was stopped goes on from the last one")
+    func sharedCheckpoints() async throws {
+        let store = FaultyStore(try await folder.bank("source.db"))
+        _ = try await export(store, to: "whole.jsonl")
+        // Nine pages: it is stopped when the sixth is looked for, while the fifth is written.
+        store.plan(.fails, at: 6, of: [.journal])
+        await #expect(throws: StoreError.self) {
+            _ = try await export(store, to: "all.jsonl", pagesPerCheckpoint: 3)
+        }
+        store.plan(.fails, at: .max)
+        _ = try await export(store, to: "all.jsonl", pagesPerCheckpoint: 3)
+        #expect(folder.bytes("all.jsonl") == folder.bytes("whole.jsonl"))
+        #expect(store.calls.count { $0 == .journal } == 9 - 3)
     }
 
     @Test("numbers that nobody counts to are refused, not computed with")

@@ -29,10 +29,11 @@ struct ExportedJSONTests {
         #expect((expected != nil) == isRead)
         let buffer = TransferBuffer(capacity: 1)
         let writer = MessageJSONWriter(buffer)
+        let plan = writer.plan(of: type)
         // What fields are called is found out from the first message that has them.
-        try ([0x1a, 0] as [UInt8]).withUnsafeBytes { try writer.write(type, $0) }
+        try ([0x1a, 0] as [UInt8]).withUnsafeBytes { try writer.write(plan, $0) }
         buffer.removeAll()
-        try? bytes.withUnsafeBytes { try writer.write(type, $0) }
+        try? bytes.withUnsafeBytes { try writer.write(plan, $0) }
         #expect(Array(buffer.bytes) == expected ?? [])
     }
 
@@ -56,6 +57,7 @@ struct ExportedJSONTests {
         var generator = WireGenerator(seed: seed, schema: fixture.schema, style: style)
         let buffer = TransferBuffer(capacity: 1)
         let writer = MessageJSONWriter(buffer)
+        let plan = writer.plan(of: subject.type)
         var accepted = 0
         for _ in 0..<count {
             let bytes = generator.message(subject.name)
@@ -64,7 +66,7 @@ struct ExportedJSONTests {
             buffer.removeAll()
             var json: String?
             do {
-                try bytes.withUnsafeBytes { try writer.write(subject.type, $0) }
+                try bytes.withUnsafeBytes { try writer.write(plan, $0) }
                 json = String(decoding: buffer.bytes, as: UTF8.self)
             } catch {}
             let wanted = expected.map { String(decoding: $0, as: UTF8.self) }

@@ -135,7 +135,8 @@ func transfer(_ kind: String, _ path: String, _ subject: String, at moment: Int)
     switch kind {
     case "export":
         let export = JournalExport(
-            store: store, messages: Domain.bank.messages, selection: ExportSelection(), format: .jsonl, page: page)
+            store: store, messages: Domain.bank.messages, selection: ExportSelection(), format: .jsonl, page: page,
+            pagesPerCheckpoint: 1)
         let summary = try await export.write(toFile: subject, command: "", by: person, time: SystemTime())
         say("\(summary.events) \(summary.sha256)")
     case "import":

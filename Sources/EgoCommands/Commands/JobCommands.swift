@@ -23,7 +23,7 @@ extension Command where Context == CommandContext {
         Command(
             "jobs", summary: "list durable jobs and how far they came",
             discussion: [
-                "Work that changes or copies a store is a job: each page of it is written together with a checkpoint, so that the command that started it goes on with it after any interruption. Newest first."
+                "Work that changes or copies a store is a job: its pages are written together with checkpoints, so that the command that started it goes on with it after any interruption. Newest first."
             ],
             output: .jobs, columns: jobColumns, options: { JobOptions() },
             flags: [

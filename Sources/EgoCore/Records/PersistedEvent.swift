@@ -44,6 +44,9 @@ public struct PersistedEvent: Sendable, Hashable {
         set { change { $0.unknownFields = newValue } }
     }
 
+    /// Whether it has nothing that is rare: another manifest, a key, metadata or unknown fields.
+    package var isUsual: Bool { rarities == nil }
+
     /// The manifest of everything that Ego writes.
     public static var anyManifest: String { "google.protobuf.Any" }
 

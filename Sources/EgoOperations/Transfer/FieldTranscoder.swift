@@ -282,7 +282,7 @@ struct FieldTranscoder: Decoder {
     // MARK: Messages
 
     private func append(_ type: (some Message).Type, _ bytes: UnsafeBufferPointer<UInt8>) throws {
-        try writer.write(type, UnsafeRawBufferPointer(bytes), depth: depth + 1)
+        try writer.write(writer.plan(of: type), type, UnsafeRawBufferPointer(bytes), depth: depth + 1)
     }
 
     mutating func decodeSingularMessageField<M: Message>(value: inout M?) throws {

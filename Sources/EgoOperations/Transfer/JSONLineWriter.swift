@@ -29,89 +29,98 @@ final class JSONLineWriter {
         json = MessageJSONWriter(buffer)
     }
 
+    // In the loop over a page, where an event need not be taken out of the page to be handed over.
+    @inline(__always)
     func write(_ event: PersistedEvent) {
-        begin("event", event.persistenceID)
-        number("sequence_number", event.sequenceNumber.rawValue)
+        begin(#"{"type":"event","id":"#, event.persistenceID)
+        number(#","sequence_number":""#, event.sequenceNumber.rawValue)
         position(event.offset)
-        time("timestamp", event.timestamp)
+        time(event.timestamp)
         buffer.append(#","shard":"#)
         buffer.append(decimal: event.shard.rawValue)
         payload(event.payload, event.manifest, isEncrypted: event.isEncrypted)
-        encryption(event.isEncrypted, event.encryptionKeyID)
+        if event.isEncrypted { buffer.append(#","encrypted":true"#) }
+        if !event.isUsual { key(event.encryptionKeyID) }
         if event.isDeleted { buffer.append(#","deleted":true"#) }
-        metadata(event.metadata)
-        if !event.unknownFields.isEmpty { bytes("unknown_fields", event.unknownFields) }
+        if !event.isUsual { rest(of: event) }
         end()
     }
 
+    @inline(never)
+    private func rest(of event: PersistedEvent) {
+        metadata(event.metadata)
+        if event.unknownFields.isEmpty { return }
+        buffer.append(#","unknown_fields":""#)
+        event.unknownFields.withUnsafeBufferPointer { buffer.append(base64: $0) }
+        buffer.append(UInt8(ascii: "\""))
+    }
+
     func write(_ entity: ExportedEntity) {
-        begin("entity", entity.id)
-        number("sequence_number", entity.sequenceNumber.rawValue)
-        if entity.floor > .zero { number("floor", entity.floor.rawValue) }
-        if let kind = entity.kind { text("kind", kind) }
-        if let erasedAt = entity.erasedAt { time("erased_at", erasedAt) }
+        begin(#"{"type":"entity","id":"#, entity.id)
+        number(#","sequence_number":""#, entity.sequenceNumber.rawValue)
+        if entity.floor > .zero { number(#","floor":""#, entity.floor.rawValue) }
+        if let kind = entity.kind { text(#","kind":"#, kind) }
+        if let erasedAt = entity.erasedAt { number(#","erased_at":""#, erasedAt.unixNanoseconds) }
         end()
     }
 
     func write(_ snapshot: StoredSnapshot) {
-        begin("snapshot", snapshot.persistenceID)
-        number("sequence_number", snapshot.sequenceNumber.rawValue)
-        time("timestamp", snapshot.timestamp)
+        begin(#"{"type":"snapshot","id":"#, snapshot.persistenceID)
+        number(#","sequence_number":""#, snapshot.sequenceNumber.rawValue)
+        time(snapshot.timestamp)
         payload(snapshot.payload, snapshot.manifest, isEncrypted: snapshot.isEncrypted)
-        encryption(snapshot.isEncrypted, snapshot.encryptionKeyID)
+        if snapshot.isEncrypted { buffer.append(#","encrypted":true"#) }
+        key(snapshot.encryptionKeyID)
         end()
     }
 
     func write(_ state: StoredState) {
-        begin("state", state.persistenceID)
-        number("version", state.version.rawValue)
-        time("timestamp", state.timestamp)
+        begin(#"{"type":"state","id":"#, state.persistenceID)
+        number(#","version":""#, state.version.rawValue)
+        time(state.timestamp)
         payload(state.payload, state.manifest, isEncrypted: state.isEncrypted)
-        encryption(state.isEncrypted, state.encryptionKeyID)
+        if state.isEncrypted { buffer.append(#","encrypted":true"#) }
+        key(state.encryptionKeyID)
         metadata(state.metadata)
         end()
     }
 
     // MARK: Fields
 
-    private func begin(_ type: StaticString, _ id: PersistenceID) {
-        buffer.append(#"{"type":""#)
-        buffer.append(type)
-        buffer.append(#"","id":"#)
+    @inline(__always)
+    private func begin(_ start: StaticString, _ id: PersistenceID) {
+        buffer.append(start)
         buffer.append(quoted: id.rawValue)
     }
 
     private func end() { buffer.append("}\n") }
 
-    private func key(_ name: StaticString) {
-        buffer.append(#",""#)
-        buffer.append(name)
-        buffer.append(#"":"#)
-    }
-
-    private func text(_ name: StaticString, _ text: String) {
-        key(name)
+    private func text(_ key: StaticString, _ text: String) {
+        buffer.append(key)
         buffer.append(quoted: text)
     }
 
-    private func number(_ name: StaticString, _ number: UInt64) {
-        key(name)
-        buffer.append(UInt8(ascii: "\""))
+    @inline(__always)
+    private func number(_ start: StaticString, _ number: UInt64) {
+        buffer.append(start)
         buffer.append(decimal: number)
         buffer.append(UInt8(ascii: "\""))
     }
 
-    private func time(_ name: StaticString, _ time: Timestamp) {
-        key(name)
-        buffer.append(UInt8(ascii: "\""))
-        buffer.append(decimal: time.unixNanoseconds)
+    @inline(__always)
+    private func number(_ start: StaticString, _ number: Int64) {
+        buffer.append(start)
+        buffer.append(decimal: number)
         buffer.append(UInt8(ascii: "\""))
     }
 
+    @inline(__always)
+    private func time(_ time: Timestamp) { number(#","timestamp":""#, time.unixNanoseconds) }
+
     /// The text of ``Offset``.
+    @inline(__always)
     private func position(_ offset: Offset) {
-        key("position")
-        buffer.append(UInt8(ascii: "\""))
+        buffer.append(#","position":""#)
         if offset.transactionID != 0 {
             buffer.append(decimal: offset.transactionID)
             buffer.append(UInt8(ascii: ":"))
@@ -120,24 +129,14 @@ final class JSONLineWriter {
         buffer.append(UInt8(ascii: "\""))
     }
 
-    private func bytes(_ name: StaticString, _ bytes: [UInt8]) {
-        key(name)
-        buffer.append(UInt8(ascii: "\""))
-        bytes.withUnsafeBufferPointer { buffer.append(base64: $0) }
-        buffer.append(UInt8(ascii: "\""))
-    }
-
-    private func encryption(_ isEncrypted: Bool, _ key: String) {
-        if isEncrypted { buffer.append(#","encrypted":true"#) }
-        if !key.isEmpty { text("encryption_key", key) }
-    }
+    private func key(_ id: String) { if !id.isEmpty { text(#","encryption_key":"#, id) } }
 
     private func metadata(_ metadata: EventMetadata) {
         if metadata == .none { return }
-        if let id = metadata.commandID { text("command_id", id.rawValue) }
-        if let id = metadata.correlationID { text("correlation_id", id) }
-        if let id = metadata.causationID { text("causation_id", id) }
-        if let context = metadata.traceContext { text("trace_context", context) }
+        if let id = metadata.commandID { text(#","command_id":"#, id.rawValue) }
+        if let id = metadata.correlationID { text(#","correlation_id":"#, id) }
+        if let id = metadata.causationID { text(#","causation_id":"#, id) }
+        if let context = metadata.traceContext { text(#","trace_context":"#, context) }
     }
 
     // MARK: Payloads
@@ -149,7 +148,7 @@ final class JSONLineWriter {
         /// The field that names it.
         var field: [UInt8]
         /// Nil for one that is not known.
-        var type: (any Message.Type)?
+        var plan: MessagePlan?
 
         func isNamed(_ url: UnsafeBufferPointer<UInt8>) -> Bool {
             guard url.count == self.url.count, let start = url.baseAddress else { return false }
@@ -162,27 +161,26 @@ final class JSONLineWriter {
 
     /// The payload: its type, its JSON where that is known, and its bytes, which are what counts.
     private func payload(_ payload: [UInt8], _ manifest: String, isEncrypted: Bool) {
-        if manifest != PersistedEvent.anyManifest { text("manifest", manifest) }
+        if manifest != PersistedEvent.anyManifest { text(#","manifest":"#, manifest) }
         payload.withUnsafeBufferPointer { payload in
             if let any = try? AnyScan(UnsafeRawBufferPointer(payload)),
                 let index = known(UnsafeBufferPointer(rebasing: payload[any.typeURL]))
             {
                 buffer.append(types[index].field)
-                if !isEncrypted, let type = types[index].type { show(payload[any.value], type) }
+                if !isEncrypted, let plan = types[index].plan { show(payload[any.value], plan) }
             }
-            key("bytes")
-            buffer.append(UInt8(ascii: "\""))
+            buffer.append(#","bytes":""#)
             buffer.append(base64: payload)
             buffer.append(UInt8(ascii: "\""))
         }
     }
 
     /// The message of a payload, where there is JSON of it.
-    private func show(_ bytes: Slice<UnsafeBufferPointer<UInt8>>, _ type: any Message.Type) {
+    private func show(_ bytes: Slice<UnsafeBufferPointer<UInt8>>, _ plan: MessagePlan) {
         let start = buffer.count
-        key("payload")
+        buffer.append(#","payload":"#)
         let wire = UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: bytes))
-        do { try json.write(type, wire) } catch { buffer.remove(from: start) }
+        do { try json.write(plan, wire) } catch { buffer.remove(from: start) }
     }
 
     /// The place of a type among those that are kept; nil when what names it is no text.
@@ -194,7 +192,8 @@ final class JSONLineWriter {
         let field = TransferBuffer(capacity: 64)
         field.append(#","message":"#)
         field.append(quoted: name)
-        types.append(KnownType(url: Array(url), field: Array(field.bytes), type: messages.type(named: name)?.type))
+        let plan = messages.type(named: name).map { json.plan(of: $0.type) }
+        types.append(KnownType(url: Array(url), field: Array(field.bytes), plan: plan))
         return types.count - 1
     }
 }

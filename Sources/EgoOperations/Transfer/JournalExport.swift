@@ -14,19 +14,24 @@ public struct JournalExport: Sendable {
     private let selection: ExportSelection
     private let format: ExportFormat
     private let page: PageLimit
+    private let pagesPerCheckpoint: Int
 
     /// An export of what a selection names.
     ///
-    /// - Parameter messages: types whose payloads are readable in JSON Lines.
+    /// - Parameters:
+    ///   - messages: types whose payloads are readable in JSON Lines.
+    ///   - pagesPerCheckpoint: how many pages a job goes on from at most when it was stopped: at each checkpoint it waits
+    ///     for the disk. There is one after as many bytes as a page has at most, too.
     public init(
         store: any Store, messages: MessageRegistry, selection: ExportSelection, format: ExportFormat,
-        page: PageLimit = .standard
+        page: PageLimit = .standard, pagesPerCheckpoint: Int = 10
     ) {
         self.store = store
         self.messages = messages
         self.selection = selection
         self.format = format
         self.page = page
+        self.pagesPerCheckpoint = pagesPerCheckpoint
     }
 
     /// What was written.
@@ -93,8 +98,8 @@ public struct JournalExport: Sendable {
         return checkpoint.summary
     }
 
-    /// Writes to a file as a job: whatever stops it, the same command goes on from the last page, and the file in the
-    /// end is the same.
+    /// Writes to a file as a job: whatever stops it, the same command goes on from the last checkpoint, and the file in
+    /// the end is the same.
     ///
     /// The file has the name `PATH.partial` until it is whole. Beside a file of protobuf messages, which has no room for
     /// one, a file `PATH.sha256` holds the checksum.
@@ -168,7 +173,9 @@ public struct JournalExport: Sendable {
         async let _ = queue.write(to: sink)
         defer { queue.close() }
         let output = ExportOutput(messages, format, bytes: checkpoint.summary.bytes, to: queue)
+        var (pages, committed) = (0, output.bytes)
         func commit(_ checkpoint: inout Checkpoint) async throws {
+            (pages, committed) = (0, output.bytes)
             try await output.flush()
             checkpoint.sha256 = await sink.sha256
             // The file first: a checkpoint must not be ahead of what is on disk.
@@ -178,7 +185,9 @@ public struct JournalExport: Sendable {
         if checkpoint.summary.bytes == 0 { try await writeHead(output) }
         progress(checkpoint.summary.events)
         try await writePages(&checkpoint, output) { checkpoint in
-            if job != nil { try await commit(&checkpoint) }
+            pages += 1
+            let isDue = pages >= pagesPerCheckpoint || output.bytes - committed >= page.bytes
+            if job != nil, isDue { try await commit(&checkpoint) }
             progress(checkpoint.summary.events)
         }
         try await writeTrailer(&checkpoint, output, sink)
@@ -279,11 +288,7 @@ public struct JournalExport: Sendable {
             try await end(&checkpoint)
         }
         if format == .protobuf || !selection.hasEntities { checkpoint.isPastEntities = true }
-        while !checkpoint.isPastEntities {
-            try Task.checkCancellation()
-            try await nextEntities(&checkpoint, output)
-            try await end(&checkpoint)
-        }
+        try await writeEntities(&checkpoint, output, end)
     }
 
     /// Writes the events of all entities. The next page is read while one is written.
@@ -365,25 +370,40 @@ public struct JournalExport: Sendable {
         return kinds
     }
 
-    /// The next entities with their snapshots and states: as many as fit a page.
-    private func nextEntities(_ checkpoint: inout Checkpoint, _ output: ExportOutput) async throws {
+    /// Writes what is recorded of entities, with their snapshots and states. The next are looked up while some are written.
+    private func writeEntities(
+        _ checkpoint: inout Checkpoint, _ output: ExportOutput, _ end: (inout Checkpoint) async throws -> Void
+    ) async throws {
+        if checkpoint.isPastEntities { return }
         let head = Offset(checkpoint.head) ?? .start
-        let found = try await entities(after: checkpoint.entity)
-        let start = output.bytes
-        for entity in found {
-            let id = entity.persistenceID
-            if let record = try await record(of: entity, head) {
-                try await output.add(record)
-                checkpoint.summary.entities += 1
-                // What is left of an erased entity goes nowhere.
-                if record.erasedAt == nil { try await addContents(of: record, entity, &checkpoint.summary, output) }
+        var next = try await entities(after: checkpoint.entity)
+        while let last = next.last?.persistenceID.rawValue {
+            try Task.checkCancellation()
+            async let following = entities(after: last)
+            var start = output.bytes
+            for entity in next {
+                if let record = try await record(of: entity, head) {
+                    try await output.add(record)
+                    checkpoint.summary.entities += 1
+                    // What is left of an erased entity goes nowhere.
+                    if record.erasedAt == nil { try await addContents(of: record, entity, &checkpoint.summary, output) }
+                }
+                checkpoint.entity = entity.persistenceID.rawValue
+                // As much as a page of small events comes to.
+                if output.bytes - start > page.bytes / 32 {
+                    try Task.checkCancellation()
+                    try await end(&checkpoint)
+                    start = output.bytes
+                }
             }
-            checkpoint.entity = id.rawValue
-            // As much as a page of small events comes to: what takes more only grows what memory is needed at most.
-            if output.bytes - start > page.bytes / 32 { return }
+            try await end(&checkpoint)
+            next = try await following
         }
-        if found.isEmpty { checkpoint.isPastEntities = true }
+        checkpoint.isPastEntities = true
+        try await end(&checkpoint)
     }
+
+    private static let entityPage = 1_000
 
     /// The next entities of the selection, ascending by ID.
     private func entities(after last: String?) async throws -> [EntitySummary] {
@@ -391,7 +411,7 @@ public struct JournalExport: Sendable {
             return try await store.entities(
                 EntityQuery(
                     kind: selection.kind, shard: selection.shard.map { Shard($0) },
-                    after: try last.map { try PersistenceID($0) }, limit: 200))
+                    after: try last.map { try PersistenceID($0) }, limit: Self.entityPage))
         }
         var found: [EntitySummary] = []
         let ids = try selection.ids.map { try PersistenceID($0) }.sorted()
@@ -400,7 +420,7 @@ public struct JournalExport: Sendable {
             let query = EntityQuery(
                 prefix: id.rawValue, kind: selection.kind, shard: selection.shard.map { Shard($0) }, limit: 1)
             if let first = try await store.entities(query).first, first.persistenceID == id { found.append(first) }
-            if found.count == 200 { break }
+            if found.count == Self.entityPage { break }
         }
         return found
     }

@@ -10,28 +10,27 @@ import SwiftProtobuf
 final class MessageJSONWriter {
     private let buffer: TransferBuffer
     @exclusivity(unchecked) private var plans: [ObjectIdentifier: MessagePlan] = [:]
-    /// Nearly all messages have the type of the one before.
-    @exclusivity(unchecked) private var lastPlan: MessagePlan?
     /// How many messages may be within each other: each takes some of the stack.
     private let depthLimit = BinaryDecodingOptions().messageDepthLimit
 
     init(_ buffer: TransferBuffer) { self.buffer = buffer }
 
-    /// Appends a message that is in wire format; nothing when this throws.
+    /// Appends a message of the plan's type that is in wire format; nothing when this throws.
     ///
     /// - Throws: SwiftProtobuf's error for bytes that are no such message, or one that has no JSON.
-    func write(_ type: any Message.Type, _ wire: UnsafeRawBufferPointer) throws {
+    func write(_ plan: MessagePlan, _ wire: UnsafeRawBufferPointer) throws {
         let start = buffer.count
-        do { try write(type, wire, depth: 0) } catch {
+        do { try write(plan, plan.type, wire, depth: 0) } catch {
             buffer.remove(from: start)
-            buffer.append(try Self.json(type, wire, depth: 0))
+            buffer.append(try Self.json(plan.type, wire, depth: 0))
         }
     }
 
     /// The same for a message within so many others. What is there of it when this throws is to be removed.
-    func write<M: Message>(_ type: M.Type, _ wire: UnsafeRawBufferPointer, depth: Int) throws {
+    func write<M: Message>(
+        _ plan: MessagePlan, _ type: M.Type, _ wire: UnsafeRawBufferPointer, depth: Int
+    ) throws {
         if depth >= depthLimit { throw Untold.message }
-        let plan = plan(of: type)
         var fields = FieldTranscoder(self, buffer, plan, wire, depth: depth)
         // What decodes itself into this leaves next to nothing in it: the fields have gone where they belong.
         var message = M()
@@ -66,11 +65,12 @@ final class MessageJSONWriter {
         return try type.init(serializedBytes: Array(wire), options: options).jsonUTF8Bytes(options: Self.options)
     }
 
-    private func plan(of type: any Message.Type) -> MessagePlan {
-        if let lastPlan, lastPlan.type == type { return lastPlan }
+    /// What is known of a message type; the same as long as this is.
+    func plan(of type: any Message.Type) -> MessagePlan {
         let id = ObjectIdentifier(type)
-        let plan = plans[id] ?? MessagePlan(type)
-        (plans[id], lastPlan) = (plan, plan)
+        if let known = plans[id] { return known }
+        let plan = MessagePlan(type)
+        plans[id] = plan
         return plan
     }
 }

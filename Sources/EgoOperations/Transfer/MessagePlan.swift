@@ -28,8 +28,12 @@ final class MessagePlan {
 
     @exclusivity(unchecked) var form: Form
     let type: any Message.Type
-    /// By field number: the name in quotation marks, and a colon.
-    @exclusivity(unchecked) private var names: [Int: [UInt8]] = [:]
+    /// By field number: the name in quotation marks, and a colon. In memory of the plan's own, as each value that is written
+    /// asks for its name, and would count a reference to it.
+    @exclusivity(unchecked) private var names: [Int: UnsafeBufferPointer<UInt8>] = [:]
+    /// Those of the first fields, which are nearly all there are.
+    private let firstNames: UnsafeMutableBufferPointer<UnsafeBufferPointer<UInt8>?>
+    private static let firstNameCount = 32
     @exclusivity(unchecked) private var cases: [Case: [UInt8]] = [:]
 
     private struct Case: Hashable {
@@ -39,6 +43,8 @@ final class MessagePlan {
 
     init(_ type: any Message.Type) {
         self.type = type
+        firstNames = .allocate(capacity: Self.firstNameCount)
+        firstNames.initialize(repeating: nil)
         form =
             switch type {
             // Only a message tells whether what it requires is there.
@@ -56,11 +62,23 @@ final class MessagePlan {
             }
     }
 
+    deinit {
+        for name in firstNames { name?.deallocate() }
+        for name in names.values { name.deallocate() }
+        firstNames.deallocate()
+    }
+
+    /// The name of a field, which is there as long as this is.
+    ///
     /// - Parameter sample: the field as it lies on the wire, with a value that is written.
-    func name(of field: Int, _ sample: UnsafeRawBufferPointer) throws -> [UInt8] {
-        if let known = names[field] { return known }
-        let name = try learn(Array(sample)).name
-        names[field] = name
+    func name(of field: Int, _ sample: UnsafeRawBufferPointer) throws -> UnsafeBufferPointer<UInt8> {
+        let isFirst = field < Self.firstNameCount
+        if let known = isFirst ? firstNames[field] : names[field] { return known }
+        let learned = try learn(Array(sample)).name
+        let bytes = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: learned.count)
+        _ = bytes.initialize(from: learned)
+        let name = UnsafeBufferPointer(bytes)
+        if isFirst { firstNames[field] = name } else { names[field] = name }
         return name
     }
 

@@ -100,6 +100,11 @@ final class ExportFile: Sendable {
         try bytes.withUnsafeBufferPointer { (bytes) throws(FileError) in
             try UnsafeRawBufferPointer(bytes).write(to: descriptor, name)
         }
+        #if os(Linux)
+            // The disk begins with it now, rather than have it all to do in the end, and gives back its memory, which the
+            // database has a use for. `sync` sees an error of it.
+            _ = posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED)
+        #endif
     }
 
     /// Returns when everything that was written is on disk.
