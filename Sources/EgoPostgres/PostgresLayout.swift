@@ -115,17 +115,24 @@ struct PostgresLayout: Sendable, Hashable {
         return "WITH \(recursive ? "RECURSIVE " : "")\(all.joined(separator: ",\n"))\n\(body)"
     }
 
-    /// The columns of an event, in the order in which ``PostgresRow`` reads them. What nearly every event has is not sent:
-    /// a column costs the server about as much as a comparison, and whoever reads it again.
+    /// The columns of an event, in the order in which ``PostgresRow`` reads them. What nearly every event has is not sent,
+    /// and what few have is one column: each costs the server about as much as a comparison, and whoever reads it again.
     var eventColumns: String {
-        let inline = isAdopted && !hasInlineState ? "NULL::bytea" : "v.state_payload"
+        let hasNoInlineState = isAdopted && !hasInlineState
+        let inline = hasNoInlineState ? "NULL::bytea" : "v.state_payload"
         return """
             v.transaction_id, v.position, v.persistence_id, v.sequence_number, v."timestamp", v.shard_number,
-            NULLIF(v.event_manifest, '\(PersistedEvent.anyManifest)'), NULLIF(v.is_encrypted, false),
-            NULLIF(v.is_deleted, false), NULLIF(v.encryption_key_id, ''), v.metadata, v.unknown_fields,
-            \(inline), v.event_payload, v.checksum
+            v.event_payload, v.checksum,
+            CASE WHEN v.event_manifest <> '\(PersistedEvent.anyManifest)' OR v.is_encrypted OR v.is_deleted
+                    OR v.encryption_key_id <> '' OR v.metadata IS NOT NULL OR v.unknown_fields IS NOT NULL
+                    \(hasNoInlineState ? "" : "OR v.state_payload IS NOT NULL")
+                THEN ROW(v.event_manifest, v.is_encrypted, v.is_deleted, v.encryption_key_id, v.metadata,
+                    v.unknown_fields, \(inline)) END
             """
     }
+
+    /// How many columns those of an event are.
+    static let eventColumnCount: Int32 = 9
 
     /// The tables that a database of eGo for Go lacks, or has with fewer columns.
     private var relations: [String] {

@@ -80,10 +80,44 @@ struct PostgresRow {
         }
     }
 
-    private func raw(_ column: Int32) -> UnsafeRawBufferPointer {
+    /// The bytes of a column where they lie, as long as the result is there.
+    fileprivate func raw(_ column: Int32) -> UnsafeRawBufferPointer {
         guard let start = PQgetvalue(result.handle, index, column) else {
             return UnsafeRawBufferPointer(start: nil, count: 0)
         }
         return UnsafeRawBufferPointer(start: start, count: count(column))
     }
+}
+
+/// The values of a column that is a record, one after the other. Source of the format: `record_send` of PostgreSQL.
+struct PostgresRecord {
+    private let row: PostgresRow
+    private var rest: UnsafeRawBufferPointer.SubSequence
+
+    init(of row: PostgresRow, _ column: Int32) {
+        self.row = row
+        // How many there are, which the statement says already.
+        rest = row.raw(column).dropFirst(4)
+    }
+
+    /// The next value, after its type and length; nil when it is null.
+    private mutating func next() -> UnsafeRawBufferPointer? {
+        let head = UnsafeRawBufferPointer(rebasing: rest.prefix(8))
+        guard head.count == 8 else { return nil }
+        let count = Int(Int32(bigEndian: head.loadUnaligned(fromByteOffset: 4, as: Int32.self)))
+        rest = rest.dropFirst(8)
+        if count < 0 { return nil }
+        defer { rest = rest.dropFirst(count) }
+        return UnsafeRawBufferPointer(rebasing: rest.prefix(count))
+    }
+
+    /// False when null.
+    mutating func bool() -> Bool { next()?.first.map { $0 != 0 } ?? false }
+
+    /// Empty when null.
+    mutating func text() -> String { optionalText() ?? "" }
+
+    mutating func optionalText() -> String? { next().map { String(decoding: $0, as: UTF8.self) } }
+
+    mutating func bytes() -> [UInt8]? { next().map { Array($0) } }
 }

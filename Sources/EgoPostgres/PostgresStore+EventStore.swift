@@ -21,7 +21,7 @@ extension PostgresStore {
         let sql = layout.statement([], selectStream)
         return try await read("read entity") { (connection) throws(PostgresError) in
             try connection.first(sql, [.id(id)]) { row in
-                row.stream(floor: 0, kind: 1, erased: 2, last: 3, isKnown: 4)
+                row.stream(floor: 0, kind: 1, erased: 2, last: 3, isKnown: row.bool(4))
             } ?? nil
         }
     }
@@ -42,9 +42,9 @@ extension PostgresStore {
                 """,
             ],
             """
-            SELECT NULL::xid8, e.floor, e.kind, e.last, s."timestamp", e.erased, s.state_manifest, s.is_encrypted,
-                e.is_known, s.encryption_key_id, NULL::bytea, NULL::bytea, NULL::bytea, s.state_payload,
-                CASE WHEN s.checksum_at = s."timestamp" THEN s.checksum END, s.sequence_number
+            SELECT NULL::xid8, e.floor, e.kind, e.last, s."timestamp", e.erased, s.state_payload,
+                CASE WHEN s.checksum_at = s."timestamp" THEN s.checksum END,
+                ROW(e.is_known, s.state_manifest, s.is_encrypted, s.encryption_key_id), s.sequence_number
             FROM entity e LEFT JOIN snapshot s ON true
             UNION ALL
             (SELECT \(layout.eventColumns), NULL::bigint FROM events_store v
@@ -63,14 +63,7 @@ extension PostgresStore {
             ) { (row) throws(PostgresError) in
                 if isFirst {
                     isFirst = false
-                    history = row.stream(floor: 1, kind: 2, erased: 5, last: 3, isKnown: 8).map {
-                        EntityHistory(stream: $0)
-                    }
-                    if !row.isNull(15) {
-                        history?.snapshot = row.snapshot(
-                            of: id, number: 15, timestamp: 4, manifest: 6, isEncrypted: 7, key: 9, payload: 13,
-                            checksum: 14, clock)
-                    }
+                    history = row.history(of: id, clock)
                     return true
                 }
                 if history?.stream.isErased != false { return true }
@@ -148,7 +141,7 @@ extension PostgresStore {
             var page = PageBuilder(after: offset, limit)
             let head = try connection.query(.head, and: statement) { (row) throws(PostgresError) in
                 var event = row.event(of: PersistenceID(stored: row.text(2)), clock)
-                event.isErased = row.bool(15)
+                event.isErased = row.bool(PostgresLayout.eventColumnCount)
                 return page.add(event)
             }
             return page.finish(head: head?.first.map(PostgresConnection.place) ?? .start)
@@ -343,41 +336,61 @@ private struct PageBuilder {
 
 extension PostgresRow {
     /// What is known of an entity's events, from the given columns; nil when it was never heard of.
-    fileprivate func stream(floor: Int32, kind: Int32, erased: Int32, last: Int32, isKnown: Int32) -> StreamInfo? {
-        if isNull(floor), isNull(erased), isNull(last), !bool(isKnown) { return nil }
+    fileprivate func stream(floor: Int32, kind: Int32, erased: Int32, last: Int32, isKnown: Bool) -> StreamInfo? {
+        if isNull(floor), isNull(erased), isNull(last), !isKnown { return nil }
         return StreamInfo(
             last: SequenceNumber(UInt64(clamping: max(integer(floor), integer(erased), integer(last)))),
             floor: SequenceNumber(UInt64(clamping: integer(floor))), kind: optionalText(kind),
             isErased: !isNull(erased))
     }
 
+    /// What is known of an entity and its last snapshot.
+    fileprivate func history(of id: PersistenceID, _ clock: StoredClock) -> EntityHistory? {
+        var rest = PostgresRecord(of: self, 8)
+        let isKnown = rest.bool()
+        guard let stream = stream(floor: 1, kind: 2, erased: 5, last: 3, isKnown: isKnown) else { return nil }
+        var history = EntityHistory(stream: stream)
+        if isNull(9) { return history }
+        let (manifest, isEncrypted, key) = (rest.text(), rest.bool(), rest.text())
+        history.snapshot = snapshot(
+            of: id, number: 9, timestamp: 4, manifest: manifest, isEncrypted: isEncrypted, key: key, payload: 6,
+            checksum: 7, clock)
+        return history
+    }
+
     /// A snapshot, from the given columns.
     func snapshot(
-        of id: PersistenceID, number: Int32, timestamp: Int32, manifest: Int32, isEncrypted: Int32, key: Int32,
+        of id: PersistenceID, number: Int32, timestamp: Int32, manifest: String, isEncrypted: Bool, key: String,
         payload: Int32, checksum: Int32, _ clock: StoredClock
     ) -> StoredSnapshot {
         let bytes = bytes(payload)
         return StoredSnapshot(
             persistenceID: id, sequenceNumber: SequenceNumber(UInt64(clamping: integer(number))),
-            timestamp: clock.moment(integer(timestamp)), manifest: text(manifest), payload: bytes,
-            encryptionKeyID: text(key), isEncrypted: bool(isEncrypted),
-            isDamaged: !isNull(checksum) && integer(checksum) != bytes.payloadChecksum)
+            timestamp: clock.moment(integer(timestamp)), manifest: manifest, payload: bytes, encryptionKeyID: key,
+            isEncrypted: isEncrypted, isDamaged: !isNull(checksum) && integer(checksum) != bytes.payloadChecksum)
     }
 
     /// Reads the columns of ``PostgresLayout/eventColumns``.
     func event(of id: PersistenceID, _ clock: StoredClock) -> PersistedEvent {
-        // What this program wrote decodes; metadata that somebody damaged is shown as none rather than hiding the event.
-        let metadata = isNull(10) ? .none : (try? EventMetadata(encoded: bytes(10))) ?? .none
-        var unknownFields = bytes(11)
-        if !isNull(12) { unknownFields += PersistedEvent.unknownFields(serializedInlineState: bytes(12)) }
-        let payload = bytes(13)
-        return PersistedEvent(
+        let payload = bytes(6)
+        var event = PersistedEvent(
             persistenceID: id, sequenceNumber: SequenceNumber(UInt64(clamping: integer(3))),
             offset: isNull(0) ? .start : Offset(transactionID: transactionID(0), position: Position(integer(1))),
-            timestamp: clock.moment(integer(4)), shard: Shard(UInt64(bitPattern: integer(5))),
-            manifest: isNull(6) ? PersistedEvent.anyManifest : text(6), payload: payload, encryptionKeyID: text(9),
-            isEncrypted: bool(7), isDeleted: bool(8),
-            isDamaged: !isNull(14) && integer(14) != payload.payloadChecksum, metadata: metadata,
-            unknownFields: unknownFields)
+            timestamp: clock.moment(integer(4)), shard: Shard(UInt64(bitPattern: integer(5))), payload: payload,
+            isDamaged: !isNull(7) && integer(7) != payload.payloadChecksum)
+        if !isNull(8) { addRest(to: &event) }
+        return event
+    }
+
+    private func addRest(to event: inout PersistedEvent) {
+        var rest = PostgresRecord(of: self, 8)
+        event.manifest = rest.optionalText() ?? PersistedEvent.anyManifest
+        event.isEncrypted = rest.bool()
+        event.isDeleted = rest.bool()
+        event.encryptionKeyID = rest.text()
+        // What this program wrote decodes; metadata that somebody damaged is shown as none rather than hiding the event.
+        if let metadata = rest.bytes() { event.metadata = (try? EventMetadata(encoded: metadata)) ?? .none }
+        event.unknownFields = rest.bytes() ?? []
+        if let state = rest.bytes() { event.unknownFields += PersistedEvent.unknownFields(serializedInlineState: state) }
     }
 }

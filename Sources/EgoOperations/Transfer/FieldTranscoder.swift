@@ -14,8 +14,9 @@ import SwiftProtobuf
 struct FieldTranscoder: Decoder {
     // Not retained: the writer has itself, its buffer and its plans while it writes.
     private unowned(unsafe) let writer: MessageJSONWriter
-    private unowned(unsafe) let buffer: TransferBuffer
+    private let buffer: Unmanaged<TransferBuffer>
     private unowned(unsafe) let plan: MessagePlan
+    private let names: UnsafeMutableBufferPointer<UnsafeBufferPointer<UInt8>?>
     private let wire: UnsafeRawBufferPointer
     private let depth: Int
     private var reader: WireReader
@@ -31,8 +32,9 @@ struct FieldTranscoder: Decoder {
         _ writer: MessageJSONWriter, _ buffer: TransferBuffer, _ plan: MessagePlan, _ wire: UnsafeRawBufferPointer,
         depth: Int
     ) {
-        (self.writer, self.buffer, self.plan, self.wire, self.depth) = (writer, buffer, plan, wire, depth)
-        reader = WireReader(wire)
+        (self.writer, self.plan, self.wire, self.depth) = (writer, plan, wire, depth)
+        (reader, names) = (WireReader(wire), plan.firstNames)
+        self.buffer = .passUnretained(buffer)
     }
 
     mutating func nextFieldNumber() throws -> Int? {
@@ -50,10 +52,15 @@ struct FieldTranscoder: Decoder {
         last = field.number
         defer { isEmpty = false }
         if case .wrapper = plan.form { return }
-        if !isEmpty { buffer.append(UInt8(ascii: ",")) }
-        buffer.append(
-            try plan.name(of: field.number, UnsafeRawBufferPointer(rebasing: wire[field.start..<reader.offset])))
+        if !isEmpty { put { $0.append(UInt8(ascii: ",")) } }
+        if field.number < names.count, let name = names[field.number] { return put { $0.append(name) } }
+        let name = try plan.name(of: field.number, UnsafeRawBufferPointer(rebasing: wire[field.start..<reader.offset]))
+        put { $0.append(name) }
     }
+
+    /// Writes something, without counting a reference to the buffer.
+    @inline(__always)
+    private func put(_ body: (TransferBuffer) -> Void) { buffer._withUnsafeGuaranteedRef(body) }
 
     /// Passes over the value that a field has when it is not set.
     private func leaveOut() throws { if field.number <= last { throw Untold.message } }
@@ -61,17 +68,17 @@ struct FieldTranscoder: Decoder {
     /// Writes what comes before a value of a list.
     private mutating func beginItem() throws {
         if isInList, field.number == last {
-            buffer.append(UInt8(ascii: ","))
+            put { $0.append(UInt8(ascii: ",")) }
             return
         }
         try begin()
-        buffer.append(UInt8(ascii: "["))
+        put { $0.append(UInt8(ascii: "[")) }
         isInList = true
     }
 
     /// Writes what comes after the last value of a list.
     mutating func endList() {
-        if isInList { buffer.append(UInt8(ascii: "]")) }
+        if isInList { put { $0.append(UInt8(ascii: "]")) } }
         isInList = false
     }
 
@@ -97,28 +104,28 @@ struct FieldTranscoder: Decoder {
             return try leaveOut()
         }
         try begin()
-        kind.append(buffer, value)
+        put { kind.append($0, value) }
     }
 
     private mutating func number<Value>(_ kind: WireNumber<Value>, _ kept: inout Value?) throws {
         let value = kind.value(try bits(kind.width))
         kept = value
         try begin()
-        kind.append(buffer, value)
+        put { kind.append($0, value) }
     }
 
     private mutating func numbers<Value>(_ kind: WireNumber<Value>) throws {
         guard case .bytes(let range) = field.value else {
             let value = kind.value(try bits(kind.width))
             try beginItem()
-            kind.append(buffer, value)
+            put { kind.append($0, value) }
             return
         }
         var packed = WireReader(UnsafeRawBufferPointer(rebasing: wire[range]))
         while packed.offset < range.count {
             let value = kind.value(try Self.bits(kind.width, &packed))
             try beginItem()
-            kind.append(buffer, value)
+            put { kind.append($0, value) }
         }
     }
 
@@ -190,13 +197,15 @@ struct FieldTranscoder: Decoder {
     }
 
     private func append(string: UnsafeBufferPointer<UInt8>) throws {
-        if !buffer.append(protobufJSON: string) { throw Untold.message }
+        if !buffer._withUnsafeGuaranteedRef({ $0.append(protobufJSON: string) }) { throw Untold.message }
     }
 
     private func append(base64 bytes: UnsafeBufferPointer<UInt8>) {
-        buffer.append(UInt8(ascii: "\""))
-        buffer.append(base64: bytes)
-        buffer.append(UInt8(ascii: "\""))
+        put {
+            $0.append(UInt8(ascii: "\""))
+            $0.append(base64: bytes)
+            $0.append(UInt8(ascii: "\""))
+        }
     }
 
     mutating func decodeSingularStringField(value: inout String) throws {
@@ -247,7 +256,8 @@ struct FieldTranscoder: Decoder {
     }
 
     private func append(_ value: some Enum) throws {
-        buffer.append(try plan.text(ofCase: value.rawValue, of: field.number))
+        let text = try plan.text(ofCase: value.rawValue, of: field.number)
+        put { $0.append(text) }
     }
 
     mutating func decodeSingularEnumField<E: Enum>(value: inout E) throws where E.RawValue == Int {

@@ -31,9 +31,8 @@ final class MessagePlan {
     /// By field number: the name in quotation marks, and a colon. In memory of the plan's own, as each value that is written
     /// asks for its name, and would count a reference to it.
     @exclusivity(unchecked) private var names: [Int: UnsafeBufferPointer<UInt8>] = [:]
-    /// Those of the first fields, which are nearly all there are.
-    private let firstNames: UnsafeMutableBufferPointer<UnsafeBufferPointer<UInt8>?>
-    private static let firstNameCount = 32
+    /// Those of the first fields, which are nearly all there are: nil until one is asked for.
+    let firstNames: UnsafeMutableBufferPointer<UnsafeBufferPointer<UInt8>?>
     @exclusivity(unchecked) private var cases: [Case: [UInt8]] = [:]
 
     private struct Case: Hashable {
@@ -43,7 +42,7 @@ final class MessagePlan {
 
     init(_ type: any Message.Type) {
         self.type = type
-        firstNames = .allocate(capacity: Self.firstNameCount)
+        firstNames = .allocate(capacity: 32)
         firstNames.initialize(repeating: nil)
         form =
             switch type {
@@ -72,7 +71,7 @@ final class MessagePlan {
     ///
     /// - Parameter sample: the field as it lies on the wire, with a value that is written.
     func name(of field: Int, _ sample: UnsafeRawBufferPointer) throws -> UnsafeBufferPointer<UInt8> {
-        let isFirst = field < Self.firstNameCount
+        let isFirst = field < firstNames.count
         if let known = isFirst ? firstNames[field] : names[field] { return known }
         let learned = try learn(Array(sample)).name
         let bytes = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: learned.count)
