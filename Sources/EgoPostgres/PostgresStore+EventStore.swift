@@ -391,6 +391,8 @@ extension PostgresRow {
         // What this program wrote decodes; metadata that somebody damaged is shown as none rather than hiding the event.
         if let metadata = rest.bytes() { event.metadata = (try? EventMetadata(encoded: metadata)) ?? .none }
         event.unknownFields = rest.bytes() ?? []
-        if let state = rest.bytes() { event.unknownFields += PersistedEvent.unknownFields(serializedInlineState: state) }
+        if let state = rest.bytes() {
+            event.unknownFields += PersistedEvent.unknownFields(serializedInlineState: state)
+        }
     }
 }

@@ -79,7 +79,8 @@ extension PostgresStore {
 
     private static func snapshot(_ row: PostgresRow, of id: PersistenceID, _ clock: StoredClock) -> StoredSnapshot {
         row.snapshot(
-            of: id, number: 0, timestamp: 1, manifest: row.text(2), isEncrypted: row.bool(3), key: row.text(4), payload: 5,
+            of: id, number: 0, timestamp: 1, manifest: row.text(2), isEncrypted: row.bool(3), key: row.text(4),
+            payload: 5,
             checksum: 6, clock)
     }
 }

@@ -107,7 +107,7 @@ extension Command where Context == CommandContext {
             ) { (value, options) throws(UsageError) in options.parameters.choice = try choice(value.text, "choice") },
             Flag(
                 "journal", arity: .value(placeholder: "N", completion: .none),
-                summary: "how many events are there to read (default: 20000)"
+                summary: "how many events are there to read (default: 100000)"
             ) { (value, options) throws(UsageError) in
                 options.parameters.journal = try integer(value.text, in: 1...100_000_000)
             },

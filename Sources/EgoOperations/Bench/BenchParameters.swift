@@ -51,7 +51,7 @@ package struct BenchParameters: Sendable, Hashable {
     /// Which entity each command is for.
     package var choice = BenchChoice.Distribution.uniform
     /// How many events there are before what reads them.
-    package var journal = 20_000
+    package var journal = 100_000
     /// How long each run goes on; nil for as long as the operations take.
     package var duration: Duration? = .seconds(1)
     /// How many operations each run does at most; nil for as many as the time allows.
