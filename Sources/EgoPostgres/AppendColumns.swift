@@ -44,37 +44,21 @@ struct EventColumns {
         _ request: AppendRequest, of entity: AppendPlan.Entity, after before: SequenceNumber, shard: Int64,
         _ clock: StoredClock
     ) {
-        let metadata = request.metadata.encoded
+        let encoded = request.metadata.encoded
         for (index, event) in request.events.enumerated() {
             expected.append(Int64(clamping: entity.expected.rawValue))
-            add(
-                entity.id, before.advanced(by: index + 1), shard, clock.stored(event.timestamp), event.manifest,
-                event.payload, event.encryptionKeyID, event.isEncrypted, metadata, event.unknownFields)
+            ids.append(entity.id.rawValue)
+            numbers.append(Int64(clamping: before.advanced(by: index + 1).rawValue))
+            shards.append(shard)
+            times.append(clock.stored(event.timestamp))
+            manifests.append(event.manifest)
+            payloads.append(event.payload)
+            keys.append(event.encryptionKeyID)
+            areEncrypted.append(event.isEncrypted)
+            metadata.append(encoded.isEmpty ? nil : encoded)
+            unknownFields.append(event.unknownFields.isEmpty ? nil : event.unknownFields)
+            checksums.append(event.payload.payloadChecksum)
         }
-    }
-
-    /// Adds an event as it is.
-    mutating func add(_ event: PersistedEvent, shard: Int64, _ clock: StoredClock) {
-        add(
-            event.persistenceID, event.sequenceNumber, shard, clock.stored(event.timestamp), event.manifest,
-            event.payload, event.encryptionKeyID, event.isEncrypted, event.metadata.encoded, event.unknownFields)
-    }
-
-    private mutating func add(
-        _ id: PersistenceID, _ number: SequenceNumber, _ shard: Int64, _ time: Int64, _ manifest: String,
-        _ payload: [UInt8], _ key: String, _ isEncrypted: Bool, _ metadata: [UInt8], _ unknownFields: [UInt8]
-    ) {
-        ids.append(id.rawValue)
-        numbers.append(Int64(clamping: number.rawValue))
-        shards.append(shard)
-        times.append(time)
-        manifests.append(manifest)
-        payloads.append(payload)
-        keys.append(key)
-        areEncrypted.append(isEncrypted)
-        self.metadata.append(metadata.isEmpty ? nil : metadata)
-        self.unknownFields.append(unknownFields.isEmpty ? nil : unknownFields)
-        checksums.append(payload.payloadChecksum)
     }
 
     /// Makes room for so many events.

@@ -11,9 +11,9 @@ enum AppendStatements {
     private static let values = """
         v.id, v.number, v.time, v.manifest, v.payload, v.key_id, v.is_encrypted, v.metadata, v.unknown_fields, v.checksum
         """
-    /// The columns of events as rows `v`, in their order `n`, with one `more` that has the parameter $12.
-    private static func rows(_ more: (name: String, type: String)? = nil) -> String {
-        let (parameter, name) = more.map { (", $12::\($0.type)[]", ", \($0.name)") } ?? ("", "")
+    /// The columns of events as rows `v`, in their order `n`.
+    private static func rows(withExpected: Bool = false) -> String {
+        let (parameter, name) = withExpected ? (", $12::int8[]", ", expected") : ("", "")
         return """
             unnest($1::text[], $2::int8[], $3::int8[], $4::text[], $5::bytea[], $6::text[], $7::bool[], $8::bytea[],
                 $9::bytea[], $10::int8[], $11::int8[]\(parameter)) WITH ORDINALITY
@@ -45,17 +45,11 @@ enum AppendStatements {
     static func insert(trimmedJoin: String) -> String {
         """
         INSERT INTO events_store (\(columns)) SELECT \(values), coalesce(found.shard_number, known.shard, v.shard)
-        FROM \(rows(("expected", "int8")))
+        FROM \(rows(withExpected: true))
         \(placeJoins) \(trimmedJoin)
         WHERE \(demand("\(isNotErased) AND \(place) = v.expected")) ORDER BY v.n \(answer)
         """
     }
-
-    /// Events as they are, of entities that were looked at before.
-    static let insertAsTheyAre = """
-        INSERT INTO events_store (\(columns), is_deleted) SELECT \(values), v.shard, v.is_deleted
-        FROM \(rows(("is_deleted", "bool"))) ORDER BY v.n
-        """
 
     /// What an entity is at, as far as ``placeJoins`` has found out.
     static let place = "coalesce(found.sequence_number, greatest(known.floor, trimmed.number, 0))"

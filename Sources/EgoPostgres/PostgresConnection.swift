@@ -430,7 +430,7 @@ final class PostgresConnection {
                 // meet another's statement.
                 isStopped = true
                 if !session.isPooled { cancelHandle?.cancel() }
-            case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH: failed = endCopy(result.status)
+            case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH: failed = refuseCopy(result.status)
             default:
                 let error = PostgresError(result, isConnectionLost: PQstatus(handle) != CONNECTION_OK)
                 let isOurs = isStopped && error.sqlState == "57014"
@@ -442,7 +442,7 @@ final class PostgresConnection {
     }
 
     /// Ends a copy that nobody here asked for: without this its first result would come again and again.
-    private func endCopy(_ status: ExecStatusType) -> PostgresError {
+    private func refuseCopy(_ status: ExecStatusType) -> PostgresError {
         if status != PGRES_COPY_OUT { PQputCopyEnd(handle, "there is nothing to copy") }
         if status != PGRES_COPY_IN {
             var row: UnsafeMutablePointer<CChar>?
@@ -451,13 +451,34 @@ final class PostgresConnection {
         return PostgresError(sqlState: "0A000", message: "COPY is not taken here")
     }
 
+    /// Begins `COPY ... FROM STDIN`.
+    func beginCopy(_ sql: String) throws(PostgresError) {
+        guard PQsendQuery(handle, sql) == 1 else { throw failure() }
+        guard let next = PQgetResult(handle) else { throw failure() }
+        let result = PostgresResult(next)
+        if result.status == PGRES_COPY_IN { return }
+        let error = PostgresError(result, isConnectionLost: PQstatus(handle) != CONNECTION_OK)
+        try results { _ in }
+        throw error
+    }
+
+    /// Ends a copy that was begun; returns how many rows it has copied.
+    ///
+    /// - Parameter reason: why nothing of it counts; nil to take it.
+    func endCopy(_ reason: String? = nil) throws(PostgresError) -> Int {
+        guard PQputCopyEnd(handle, reason) == 1 else { throw failure() }
+        var copied = 0
+        try results { (result) throws(PostgresError) in copied = result.changedRows }
+        return copied
+    }
+
     private func results(_ body: (PostgresResult) throws(PostgresError) -> Void) throws(PostgresError) {
         var failed: PostgresError?
         while let next = PQgetResult(handle) {
             let result = PostgresResult(next)
             switch result.status {
             case PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_EMPTY_QUERY: try body(result)
-            case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH: failed = endCopy(result.status)
+            case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH: failed = refuseCopy(result.status)
             default:
                 if failed == nil {
                     failed = PostgresError(result, isConnectionLost: PQstatus(handle) != CONNECTION_OK)

@@ -233,84 +233,12 @@ extension PostgresStore {
             AND NOT EXISTS (SELECT 1 FROM ego_tombstones WHERE persistence_id = $1)
         ON CONFLICT (persistence_id) DO UPDATE SET floor = excluded.floor WHERE e.floor < excluded.floor
         """
-    private var selectEntities: String {
-        """
-        SELECT u.id, greatest(newest.sequence_number, known.floor, trimmed.number, 0), erased.sequence_number IS NOT NULL,
-            coalesce(newest.shard_number, known.shard)
-        FROM unnest($1::text[]) AS u(id)
-        LEFT JOIN LATERAL (SELECT sequence_number, shard_number FROM events_store
-            WHERE persistence_id = u.id ORDER BY sequence_number DESC LIMIT 1) newest ON true
-        LEFT JOIN LATERAL (SELECT floor, shard FROM ego_entities WHERE persistence_id = u.id LIMIT 1) known ON true
-        LEFT JOIN LATERAL (SELECT sequence_number FROM ego_tombstones WHERE persistence_id = u.id LIMIT 1) erased ON true
-        \(trimmedJoin(of: "u", unless: "newest"))
-        """
-    }
-    private static let insertEntities = """
-        INSERT INTO ego_entities AS e (persistence_id, shard, floor)
-        SELECT * FROM unnest($1::text[], $2::int8[], $3::int8[])
-        ON CONFLICT (persistence_id) DO UPDATE SET floor = excluded.floor WHERE excluded.floor > e.floor
-        """
-    private static let upsertCommands = """
+    static let upsertCommands = """
         INSERT INTO ego_commands AS k (persistence_id, command_id, before, after)
         SELECT id, command_id, min(before), max(after)
         FROM unnest($1::text[], $2::text[], $3::int8[], $4::int8[]) AS c(id, command_id, before, after) GROUP BY 1, 2
         ON CONFLICT (persistence_id, command_id) DO UPDATE SET after = greatest(k.after, excluded.after)
         """
-
-    private struct Target {
-        var last: Int64
-        var shard: Int64
-        var floor: Int64?
-    }
-
-    /// Adds events as they are, in three statements.
-    private func add(_ events: [PersistedEvent], on connection: PostgresConnection) throws(StoreError) -> Int {
-        if events.isEmpty { return 0 }
-        let ids = Set(events.map(\.persistenceID)).sorted()
-        let rows = try connection.run("add events") { () throws(PostgresError) in
-            try connection.rows(PostgresStatement(selectEntities, [.texts(ids.map(\.rawValue))]))
-        }
-        var targets: [PersistenceID: Target] = [:]
-        var order: [PersistenceID] = []
-        for row in rows where !row.bool(2) {
-            let id = PersistenceID(stored: row.text(0))
-            order.append(id)
-            targets[id] = Target(
-                last: row.integer(1),
-                shard: row.optionalInteger(3) ?? Int64(Shard(of: id, count: shardCount).rawValue))
-        }
-        var columns = EventColumns()
-        var areDeleted: [Bool] = []
-        var commands = CommandColumns()
-        for event in events {
-            guard let target = targets[event.persistenceID] else { continue }  // erased
-            if event.sequenceNumber > .largestAdded { throw .outOfRange(event) }
-            let number = Int64(clamping: event.sequenceNumber.rawValue)
-            let isFirst = target.last == 0 && number > 1
-            guard isFirst || number == target.last + 1 else {
-                throw StoreError(.conflict, event, after: SequenceNumber(UInt64(clamping: target.last)))
-            }
-            if isFirst { targets[event.persistenceID]?.floor = number - 1 }
-            targets[event.persistenceID]?.last = number
-            columns.add(event, shard: target.shard, clock)
-            areDeleted.append(event.isDeleted)
-            if let commandID = event.metadata.commandID {
-                commands.add(
-                    event.persistenceID, commandID, SequenceNumber(UInt64(clamping: number - 1)), event.sequenceNumber)
-            }
-        }
-        let found = order.map { targets[$0] }
-        let names = PostgresValue.texts(order.map(\.rawValue))
-        let shards = PostgresValue.integers(found.map { $0?.shard ?? 0 })
-        let statements = [
-            PostgresStatement(AppendStatements.insertAsTheyAre, columns.values + [.bools(areDeleted)]),
-            PostgresStatement(Self.insertEntities, [names, shards, .integers(found.map { $0?.floor ?? 0 })]),
-            PostgresStatement(Self.upsertCommands, commands.values),
-        ]
-        return try connection.run("add events") { () throws(PostgresError) in
-            try connection.batch(statements)[0].changedRows
-        }
-    }
 
     private func add(_ state: StoredState, on connection: PostgresConnection) throws(PostgresError) -> Int {
         let id = state.persistenceID

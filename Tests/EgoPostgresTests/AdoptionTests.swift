@@ -153,6 +153,36 @@ struct AdoptionTests {
         }
     }
 
+    @Test("takes added events where columns of eGo for Go are narrower, and none that is too large for them")
+    func narrow() async throws {
+        let database = try EgoGoDatabase(.v4, on: server)
+        try database.sql(
+            "ALTER TABLE events_store ALTER sequence_number TYPE integer, ALTER shard_number TYPE integer")
+        try await database.adopt()
+        let store = try await database.open(readOnly: false)
+        func event(_ id: String, _ number: UInt64) throws -> PersistedEvent {
+            PersistedEvent(
+                persistenceID: try PersistenceID(id), sequenceNumber: SequenceNumber(number),
+                timestamp: Timestamp(unixNanoseconds: 1_795_404_900_000_000_123), shard: Shard(0),
+                payload: [UInt8](repeating: 7, count: 100_000), isDeleted: number == 2)
+        }
+        let added = try (1...9).map { try event("added", $0) }
+        #expect(try await store.commit([.addEvents(added)], under: nil) == [9])
+        let found = try await store.events(of: PersistenceID("added"), from: 1, through: .max, limit: .standard)
+        #expect(found.map(\.sequenceNumber) == added.map(\.sequenceNumber))
+        #expect(found.map(\.timestamp) == added.map(\.timestamp) && found.allSatisfy { !$0.isDamaged })
+        #expect(found.map(\.payload) == added.map(\.payload) && found.map(\.isDeleted) == added.map(\.isDeleted))
+        let error = await #expect(throws: StoreError.self) {
+            _ = try await store.commit([.addEvents([event("added", 10), event("far", 1 << 32)])], under: nil)
+        }
+        #expect(error?.code == .invalid)
+        #expect(try await store.stream(of: PersistenceID("added"))?.last == 9)
+        #expect(try await store.stream(of: PersistenceID("far")) == nil)
+        // The connection goes on.
+        #expect(try await store.commit([.addEvents([event("added", 10)])], under: nil) == [1])
+        await store.close()
+    }
+
     @Test("keeps the unit and the trimmed entities of eGo for Go")
     func trimmed() async throws {
         let database = try EgoGoDatabase(.v4, on: server)
