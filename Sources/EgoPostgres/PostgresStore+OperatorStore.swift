@@ -9,11 +9,11 @@ extension PostgresStore {
         func next(_ condition: (String) -> String) -> String {
             let tables = ["events_store", "states_store", "snapshots_store", "ego_entities"].map { table in
                 """
-                (SELECT persistence_id AS id FROM \(table) WHERE \(condition("persistence_id"))
+                (SELECT persistence_id::text FROM \(table) WHERE \(condition("persistence_id"))
                     ORDER BY persistence_id LIMIT 1)
                 """
             }
-            return "(SELECT min(n.id) FROM (\(tables.joined(separator: " UNION ALL "))) n)"
+            return "least(\(tables.joined(separator: ", ")))"
         }
         // Where IDs are not ordered by their bytes, those of one prefix can be anywhere.
         let isRange = layout.isByteOrdered
@@ -27,15 +27,17 @@ extension PostgresStore {
             """
         let page = """
             page AS MATERIALIZED (
-                SELECT i.id FROM ids i
+                SELECT i.id, newest.* FROM ids i
+                LEFT JOIN LATERAL (
+                    SELECT sequence_number, shard_number, "timestamp", is_encrypted, transaction_id, position
+                    FROM events_store WHERE persistence_id = i.id ORDER BY sequence_number DESC LIMIT 1) newest ON true
                 WHERE i.id IS NOT NULL AND starts_with(i.id, $2)
                     AND ($3::text IS NULL OR $3 = (SELECT kind FROM ego_entities WHERE persistence_id = i.id LIMIT 1))
                     AND ($4::int8 IS NULL OR $4 = coalesce(
-                        (SELECT shard_number FROM events_store WHERE persistence_id = i.id
-                            ORDER BY sequence_number DESC LIMIT 1),
+                        newest.shard_number,
                         (SELECT shard_number FROM states_store WHERE persistence_id = i.id LIMIT 1),
                         (SELECT shard FROM ego_entities WHERE persistence_id = i.id LIMIT 1)))
-                    AND (EXISTS (SELECT 1 FROM events_store WHERE persistence_id = i.id)
+                    AND (newest.sequence_number IS NOT NULL
                         OR EXISTS (SELECT 1 FROM states_store WHERE persistence_id = i.id)
                         OR EXISTS (SELECT 1 FROM snapshots_store WHERE persistence_id = i.id)
                         OR EXISTS (SELECT 1 FROM ego_tombstones WHERE persistence_id = i.id)
@@ -46,18 +48,16 @@ extension PostgresStore {
         return layout.statement(
             recursive: true, [ids, page],
             """
-            SELECT p.id, x.kind, greatest(x.floor, \(trimmed("p.id"))), coalesce(newest.shard_number, s.shard_number, x.shard),
-                newest.sequence_number, (SELECT count(*) FROM events_store WHERE persistence_id = p.id),
-                oldest."timestamp", newest."timestamp", newest.is_encrypted, s.version_number, s."timestamp",
-                t.sequence_number, t.erased_at, newest.transaction_id, newest.position,
+            SELECT p.id, x.kind, greatest(x.floor, \(trimmed("p.id"))), coalesce(p.shard_number, s.shard_number, x.shard),
+                p.sequence_number,
+                CASE WHEN $6 THEN (SELECT count(*) FROM events_store WHERE persistence_id = p.id) END,
+                CASE WHEN $6 THEN (SELECT "timestamp" FROM events_store WHERE persistence_id = p.id
+                    ORDER BY sequence_number LIMIT 1) END,
+                p."timestamp", p.is_encrypted, s.version_number, s."timestamp",
+                t.sequence_number, t.erased_at, p.transaction_id, p.position,
                 EXISTS (SELECT 1 FROM snapshots_store WHERE persistence_id = p.id)
             FROM page p
             LEFT JOIN LATERAL (SELECT * FROM ego_entities WHERE persistence_id = p.id LIMIT 1) x ON true
-            LEFT JOIN LATERAL (SELECT "timestamp" FROM events_store WHERE persistence_id = p.id
-                ORDER BY sequence_number LIMIT 1) oldest ON true
-            LEFT JOIN LATERAL (SELECT sequence_number, shard_number, "timestamp", is_encrypted, transaction_id, position
-                FROM events_store
-                WHERE persistence_id = p.id ORDER BY sequence_number DESC LIMIT 1) newest ON true
             LEFT JOIN LATERAL (SELECT * FROM states_store WHERE persistence_id = p.id LIMIT 1) s ON true
             LEFT JOIN LATERAL (SELECT * FROM ego_tombstones WHERE persistence_id = p.id LIMIT 1) t ON true
             ORDER BY p.id
@@ -69,6 +69,7 @@ extension PostgresStore {
         let parameters: [PostgresValue] = [
             .text(query.after?.rawValue ?? ""), .text(query.prefix ?? ""), .optional(query.kind),
             query.shard.map(PostgresValue.shard) ?? .null, .integer(Int64(query.limit)),
+            .bool(query.countsEvents),
         ]
         return try await read("list entities") { (connection) throws(PostgresError) in
             try connection.all(sql, parameters) { Self.summary($0, shardCount, clock, isAdopted) }
@@ -86,7 +87,7 @@ extension PostgresStore {
         return EntitySummary(
             persistenceID: id, kind: row.optionalText(1),
             sequenceNumber: SequenceNumber(UInt64(clamping: isDurableState && last == 0 ? row.integer(9) : last)),
-            floor: SequenceNumber(UInt64(clamping: row.integer(2))), eventCount: Int(row.integer(5)),
+            floor: SequenceNumber(UInt64(clamping: row.integer(2))), eventCount: row.optionalInteger(5).map { Int($0) },
             lastOffset: row.isNull(4) ? nil : lastOffset(row, isAdopted), hasSnapshots: row.bool(15),
             isDurableState: isDurableState, shard: shard,
             firstTimestamp: row.optionalInteger(6).map(clock.moment),

@@ -3,8 +3,8 @@ public import EgoCore
 extension SQLiteStore {
     private static let selectEntities = """
         SELECT e.persistence_id, k.name, e.floor, e.shard, l.sequence_number,
-            (SELECT count(*) FROM ego_events WHERE entity = e.id),
-            (SELECT timestamp FROM ego_events WHERE entity = e.id ORDER BY sequence_number LIMIT 1),
+            CASE WHEN ?6 THEN (SELECT count(*) FROM ego_events WHERE entity = e.id) END,
+            CASE WHEN ?6 THEN (SELECT timestamp FROM ego_events WHERE entity = e.id ORDER BY sequence_number LIMIT 1) END,
             l.timestamp, l.flags, s.version, s.timestamp, t.sequence_number, t.erased_at, l.position,
             EXISTS (SELECT 1 FROM ego_snapshots WHERE entity = e.id)
         FROM ego_entities e
@@ -29,7 +29,7 @@ extension SQLiteStore {
                     [
                         .text(query.after?.rawValue ?? ""), .text(query.prefix ?? ""), .optional(query.kind),
                         query.shard.map { .integer(Int64(bitPattern: $0.rawValue)) } ?? .null,
-                        .integer(Int64(query.limit)),
+                        .integer(Int64(query.limit)), .integer(query.countsEvents ? 1 : 0),
                     ]
                 ) { (row) throws(SQLiteError) in
                     let summary = Self.summary(row)
@@ -50,7 +50,8 @@ extension SQLiteStore {
         return EntitySummary(
             persistenceID: PersistenceID(stored: row.text(0)), kind: row.optionalText(1),
             sequenceNumber: SequenceNumber(UInt64(isDurableState && last == 0 ? row.integer(9) : last)),
-            floor: SequenceNumber(UInt64(clamping: row.integer(2))), eventCount: Int(row.integer(5)),
+            floor: SequenceNumber(UInt64(clamping: row.integer(2))),
+            eventCount: row.isNull(5) ? nil : Int(row.integer(5)),
             lastOffset: row.isNull(13) ? nil : Offset(position: Position(row.integer(13))),
             hasSnapshots: row.integer(14) != 0, isDurableState: isDurableState,
             shard: Shard(UInt64(bitPattern: row.integer(3))),

@@ -131,19 +131,21 @@ extension InMemoryStore: OperatorStore {
                         && (query.shard == nil || entity.shard == query.shard)
                 }
                 .prefix(query.limit)
-                .compactMap { id in state.entities[id].map { Self.summary(of: id, $0, state) } }
+                .compactMap { id in state.entities[id].map { Self.summary(of: id, $0, state, query.countsEvents) } }
         }
     }
 
-    private static func summary(of id: PersistenceID, _ entity: Entity, _ state: State) -> EntitySummary {
+    private static func summary(
+        of id: PersistenceID, _ entity: Entity, _ state: State, _ countsEvents: Bool
+    ) -> EntitySummary {
         let events = state.events(of: entity)
         let version = entity.state?.version ?? .zero
         let last = max(entity.last, entity.tombstone?.sequenceNumber ?? .zero)
         return EntitySummary(
             persistenceID: id, kind: entity.kind, sequenceNumber: last == .zero ? version : last,
-            floor: entity.floor, eventCount: events.count, lastOffset: events.last?.offset,
+            floor: entity.floor, eventCount: countsEvents ? events.count : nil, lastOffset: events.last?.offset,
             hasSnapshots: !entity.snapshots.isEmpty, isDurableState: entity.state != nil, shard: entity.shard,
-            firstTimestamp: events.first?.timestamp,
+            firstTimestamp: countsEvents ? events.first?.timestamp : nil,
             lastTimestamp: events.last?.timestamp ?? entity.state?.timestamp,
             isEncrypted: events.last?.isEncrypted ?? false, erasedAt: entity.tombstone?.erasedAt)
     }

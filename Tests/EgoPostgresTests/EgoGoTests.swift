@@ -82,8 +82,8 @@ struct EgoGoTests {
         #expect(counts.events == expected.totals.events)
         #expect(counts.snapshots == expected.totals.snapshots ?? 0)
         #expect(counts.durableStates == expected.totals.durable_states)
-        let summaries = Dictionary(
-            uniqueKeysWithValues: try await store.entities(EntityQuery(limit: 1_000)).map { ($0.persistenceID, $0) })
+        let listed = try await store.entities(EntityQuery(limit: 1_000, countsEvents: true))
+        let summaries = Dictionary(uniqueKeysWithValues: listed.map { ($0.persistenceID, $0) })
         #expect(summaries.count == expected.totals.entities + expected.totals.durable_states)
         for entity in expected.entities {
             let id = try PersistenceID(entity.persistence_id)

@@ -16,7 +16,7 @@ package struct StoreContent: Equatable {
             offset = page.next
             if page.reachedHead { break }
         }
-        entities = try await store.entities(EntityQuery(limit: 10_000))
+        entities = try await store.entities(EntityQuery(limit: 10_000, countsEvents: true))
         for entity in entities {
             let id = entity.persistenceID
             snapshots += try await store.snapshots(of: id, from: 0, limit: .standard)

@@ -4,7 +4,7 @@ import Synchronization
 
 /// What `ego entities` was told.
 private struct EntitiesOptions: Sendable {
-    var query = EntityQuery(limit: 100)
+    var query = EntityQuery(limit: 100, countsEvents: true)
     var limit = 100
 }
 
@@ -128,7 +128,8 @@ private actor EntityListing {
     private static func record(_ entity: EntitySummary) -> OutputValue {
         .object([
             .init("id", .text(entity.persistenceID.rawValue)), .init("kind", .optional(entity.kind)),
-            .init("sequence_number", .number(entity.sequenceNumber)), .init("event_count", .number(entity.eventCount)),
+            .init("sequence_number", .number(entity.sequenceNumber)),
+            .init("event_count", entity.eventCount.map(OutputValue.number) ?? .null),
             .init("shard", .number(Int(clamping: entity.shard.rawValue))),
             .init("first_timestamp", .moment(entity.firstTimestamp)),
             .init("last_timestamp", .moment(entity.lastTimestamp)), .init("encrypted", .bool(entity.isEncrypted)),

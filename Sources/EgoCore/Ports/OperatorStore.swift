@@ -200,17 +200,20 @@ public struct EntityQuery: Sendable, Hashable {
     public var after: PersistenceID?
     /// The most entities to return; at least 1.
     public var limit: Int
+    /// Whether to count the events of each, which takes the longer the more there are.
+    public var countsEvents: Bool
 
     /// A query with the given parts.
     public init(
         prefix: String? = nil, kind: String? = nil, shard: Shard? = nil, after: PersistenceID? = nil,
-        limit: Int = 100
+        limit: Int = 100, countsEvents: Bool = false
     ) {
         self.prefix = prefix
         self.kind = kind
         self.shard = shard
         self.after = after
         self.limit = max(1, limit)
+        self.countsEvents = countsEvents
     }
 }
 
@@ -224,8 +227,8 @@ public struct EntitySummary: Sendable, Hashable {
     public var sequenceNumber: SequenceNumber
     /// Events up to and including this number were deleted on purpose; 0 when none was.
     public var floor: SequenceNumber
-    /// How many events are stored; less than ``sequenceNumber`` after a trim.
-    public var eventCount: Int
+    /// How many events are stored; less than ``sequenceNumber`` after a trim. Nil where the query does not count them.
+    public var eventCount: Int?
     /// The place of the last stored event in the journal; nil when there is none.
     public var lastOffset: Offset?
     /// Whether a snapshot of it is stored.
@@ -234,7 +237,7 @@ public struct EntitySummary: Sendable, Hashable {
     public var isDurableState: Bool
     /// The entity's shard.
     public var shard: Shard
-    /// When the first stored event was written; nil when there is none.
+    /// When the first stored event was written; nil when there is none, or where the query does not count events.
     public var firstTimestamp: Timestamp?
     /// When the last stored event or the state was written; nil when there is none.
     public var lastTimestamp: Timestamp?
@@ -249,7 +252,7 @@ public struct EntitySummary: Sendable, Hashable {
     /// A summary with the given parts.
     public init(
         persistenceID: PersistenceID, kind: String?, sequenceNumber: SequenceNumber, floor: SequenceNumber,
-        eventCount: Int, lastOffset: Offset?, hasSnapshots: Bool, isDurableState: Bool, shard: Shard,
+        eventCount: Int?, lastOffset: Offset?, hasSnapshots: Bool, isDurableState: Bool, shard: Shard,
         firstTimestamp: Timestamp?, lastTimestamp: Timestamp?, isEncrypted: Bool, erasedAt: Timestamp?
     ) {
         self.persistenceID = persistenceID

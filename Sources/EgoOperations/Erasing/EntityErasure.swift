@@ -98,7 +98,7 @@ public struct EntityErasure: Sendable {
     }
 
     private func eventCount(_ id: PersistenceID) async throws -> Int {
-        let summary = try await store.entities(EntityQuery(prefix: id.rawValue, limit: 1)).first
+        let summary = try await store.entities(EntityQuery(prefix: id.rawValue, limit: 1, countsEvents: true)).first
         return summary?.persistenceID == id ? summary?.eventCount ?? 0 : 0
     }
 

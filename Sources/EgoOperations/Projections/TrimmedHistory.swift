@@ -14,10 +14,10 @@ public struct TrimmedHistory: Sendable {
         var after: PersistenceID?
         while true {
             try Task.checkCancellation()
-            let page = try await store.entities(EntityQuery(after: after, limit: 1_000))
+            let page = try await store.entities(EntityQuery(after: after, limit: 1_000, countsEvents: true))
             let trimmed = page.first { entity in
                 !entity.isErased && !entity.isDurableState
-                    && UInt64(entity.eventCount) < entity.sequenceNumber.rawValue
+                    && UInt64(entity.eventCount ?? 0) < entity.sequenceNumber.rawValue
             }
             if let trimmed { return trimmed.persistenceID }
             guard let last = page.last else { return nil }

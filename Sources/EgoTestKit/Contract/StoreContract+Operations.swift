@@ -25,7 +25,7 @@ extension StoreContract {
             let shard = try await store.entities(EntityQuery(prefix: "a-1"))[0].shard
             try law.expect(
                 try await names(EntityQuery(shard: shard)).contains("a-1"), "an entity is missing in its shard")
-            let first = try await store.entities(EntityQuery(limit: 1))[0]
+            let first = try await store.entities(EntityQuery(limit: 1, countsEvents: true))[0]
             try law.expectEqual(first.eventCount, 2, "the number of events")
             try law.expectEqual(first.sequenceNumber, 2, "the sequence number")
             try law.expectEqual(first.firstTimestamp, law.event(1).timestamp, "the first timestamp")
@@ -35,6 +35,10 @@ extension StoreContract {
             try law.expectEqual(first.hasSnapshots, false, "whether there is a snapshot")
             try law.expectEqual(first.floor, 0, "the floor")
             try law.expectEqual(first.erasedAt, nil, "when it was erased")
+            var uncounted = first
+            (uncounted.eventCount, uncounted.firstTimestamp) = (nil, nil)
+            try law.expectEqual(
+                try await store.entities(EntityQuery(limit: 1)), [uncounted], "an entity whose events are not counted")
             let state = try await store.entities(EntityQuery(prefix: "w-1"))[0]
             try law.expectEqual(state.lastOffset, nil, "the place of the last event where there is none")
             let counts = try await store.statistics()
