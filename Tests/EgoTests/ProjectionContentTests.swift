@@ -56,6 +56,24 @@ struct ProjectionContentTests {
         #expect(try await store.letters() == [])
     }
 
+    @Test("of an entity that was erased a while ago is that it was erased", arguments: Place.allCases)
+    func erasedMeanwhile(_ place: Place) async throws {
+        let folder = try StoreFolder()
+        let store = try await place.newStore(folder)
+        try await store.add(4, of: ["a", "b"])
+        let recorder = Recorder(before: { event in
+            if event.persistenceID == id("b") || event.sequenceNumber > 1 { return }
+            let tombstone = Tombstone(persistenceID: id("b"), sequenceNumber: 2, erasedAt: SystemTime().now())
+            // The page after this one may have been read already.
+            try await Task.sleep(for: .milliseconds(50))
+            _ = try await store.commit([.placeTombstone(tombstone)], under: nil)
+            try await Task.sleep(for: Erasure.staleness)
+        })
+        let end = try await runner(.external(recorder), store, ProjectionOptions(pageSize: 1)).runUntilCaughtUp()
+        #expect(end == .caughtUp)
+        #expect(recorder.seen == [Seen("a", 1), Seen("b", 1, "erased"), Seen("a", 2), Seen("b", 2, "erased")])
+    }
+
     @Test("of an erased entity is that, also where the payload cannot be read", arguments: Place.allCases)
     func unreadable(_ place: Place) async throws {
         let folder = try StoreFolder()

@@ -28,6 +28,7 @@ package final class ProjectionPages: Sendable {
     private let version: Int
     private let time: any TimeSource
     private let places: Mutex<ShardTable<Place>>
+    private let journal: JournalAhead
 
     /// Goes on from committed offsets; there is one for every shard.
     package init(
@@ -39,6 +40,7 @@ package final class ProjectionPages: Sendable {
         self.reader = reader
         self.version = version
         self.time = time
+        journal = JournalAhead(store, PageLimit(rows: projection.options.pageSize))
         var places = ShardTable<Place>()
         for offset in offsets {
             places[offset.shard] = Place(offset: offset.offset, eventTimestamp: offset.eventTimestamp)
@@ -50,8 +52,7 @@ package final class ProjectionPages: Sendable {
     package func next(under lease: @Sendable () -> Lease) async throws(StoreError) -> Page {
         var places = places.withLock { $0 }
         let start = places.values.map(\.offset).min() ?? .start
-        let page = try await store.journal(
-            after: start, shard: nil, limit: PageLimit(rows: projection.options.pageSize))
+        let page = try await journal.page(after: start)
         var result = Page(next: page.next, reachedHead: page.reachedHead)
         if page.next == start { return result }
         // Other software may write into shards of its own: they begin where the slowest shard is.
@@ -69,11 +70,11 @@ package final class ProjectionPages: Sendable {
                 return Lane(
                     shards: shards, events: lanesAreOne ? events : events.filter { own.contains($0.record.shard) })
             }
-        let failures: [ProjectionFailure]
-        switch projection.handler {
-        case .readModel(let model): failures = try await commit(lanes, model, through: page.next, under: lease)
-        case .external(let handler):
-            failures = try await handle(lanes, handler, through: page.next, under: lease)
+        let failures = try await journal.working(on: page) { () async throws(StoreError) in
+            switch projection.handler {
+            case .readModel(let model): try await commit(lanes, model, through: page.next, under: lease)
+            case .external(let handler): try await handle(lanes, handler, through: page.next, under: lease)
+            }
         }
         result.failure = failures.min { $0.offset < $1.offset }
         result.events = events.count

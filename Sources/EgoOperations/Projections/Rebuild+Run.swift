@@ -160,15 +160,20 @@ extension Rebuild {
             var place = try await place(state)
             var done = 0
             var isSettled = false
+            let journal = JournalAhead(store, options.page)
             var ahead = try await eventCount(after: place)
             report(done, ahead)
             while true {
                 try Task.checkCancellation()
-                let page = try await store.journal(after: place, shard: nil, limit: options.page)
-                let events = page.events.map { EventInHand($0, reader: reader) }
-                if page.next > place { try await handle(events, through: page.next, &state) }
+                let page = try await journal.page(after: place)
+                if page.next > place {
+                    try await journal.working(on: page) {
+                        let events = page.events.map { EventInHand($0, reader: reader) }
+                        try await handle(events, through: page.next, &state)
+                    }
+                }
                 place = page.next
-                done += events.count
+                done += page.events.count
                 ahead = max(ahead, done)
                 report(done, ahead)
                 guard page.reachedHead else { continue }
