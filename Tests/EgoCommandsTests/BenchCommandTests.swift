@@ -7,7 +7,7 @@ import Testing
 @testable import EgoCommands
 
 /// Little work, so that tests are quick: what is measured matters here, not the figures.
-private let quick = [
+let quickBench = [
     "--operations", "40", "--repeats", "2", "--warm-up", "0.001", "--journal", "300", "--entities", "20", "--clients",
     "1,7", "-q",
 ]
@@ -54,7 +54,7 @@ struct BenchCommandTests {
         let store = try await workplace.bank()
         let before = try files(workplace)
         let content = workplace.snapshot(of: "bank.db")
-        let result = await workplace.run(["bench", "--store", store, "-o", "json"] + quick)
+        let result = await workplace.run(["bench", "--store", store, "-o", "json"] + quickBench)
         #expect(result.code == 0, "\(result.errors)")
         try checkFigures(result.output)
         #expect(workplace.snapshot(of: "bank.db") == content)
@@ -65,7 +65,8 @@ struct BenchCommandTests {
     func operations() async throws {
         let workplace = try Workplace()
         let result = await workplace.run(
-            ["bench", "send", "--store", "sqlite:\(workplace.path("x.db"))", "-o", "json", "--events", "3"] + quick)
+            ["bench", "send", "--store", "sqlite:\(workplace.path("x.db"))", "-o", "json", "--events", "3"]
+                + quickBench)
         #expect(result.code == 0, "\(result.errors)")
         let data = json(result.output)?["data"] as? [String: Any]
         let results = data?["results"] as? [[String: Any]] ?? []
@@ -78,7 +79,7 @@ struct BenchCommandTests {
     func encrypted() async throws {
         let workplace = try Workplace()
         let result = await workplace.run(
-            ["bench", "encrypted", "--store", "sqlite:\(workplace.path("x.db"))", "-o", "json"] + quick)
+            ["bench", "encrypted", "--store", "sqlite:\(workplace.path("x.db"))", "-o", "json"] + quickBench)
         #expect(result.code == 0, "\(result.errors)")
         let data = json(result.output)?["data"] as? [String: Any]
         let results = data?["results"] as? [[String: Any]] ?? []
@@ -250,7 +251,7 @@ struct BenchCommandTests {
     @Test("compares with an earlier result, and finds what became slower")
     func compare() async throws {
         let workplace = try Workplace()
-        let line = ["bench", "scan", "--store", "sqlite:\(workplace.path("x.db"))", "-o", "json"] + quick
+        let line = ["bench", "scan", "--store", "sqlite:\(workplace.path("x.db"))", "-o", "json"] + quickBench
         let first = await workplace.run(line)
         #expect(first.code == 0, "\(first.errors)")
         let file = workplace.path("before.json")
@@ -302,7 +303,7 @@ struct BenchPostgresTests {
             """
         let content = "SELECT md5(string_agg(e::text, '' ORDER BY position)) FROM events_store e"
         let (before, counted) = (try server.sql(content, schema: schema), try server.sql(look))
-        let result = await workplace.run(["bench", "--store", store, "-o", "json"] + quick)
+        let result = await workplace.run(["bench", "--store", store, "-o", "json"] + quickBench)
         #expect(result.code == 0, "\(result.errors)")
         try checkFigures(result.output)
         #expect(try server.sql(content, schema: schema) == before)
@@ -330,7 +331,7 @@ struct BenchPostgresTests {
         let server = try PostgresServer.shared("bench-permission")
         try server.sql("CREATE ROLE reader LOGIN")
         let workplace = try Workplace()
-        let result = await workplace.run(["bench", "scan", "--store", server.url(user: "reader")] + quick)
+        let result = await workplace.run(["bench", "scan", "--store", server.url(user: "reader")] + quickBench)
         #expect(result.code == 77, "\(result.errors)")
     }
 }
