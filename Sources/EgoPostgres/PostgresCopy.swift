@@ -13,50 +13,50 @@ struct PostgresCopy: ~Copyable {
         buffer.reserveCapacity(Self.chunk * 2)
         buffer += Array("PGCOPY\n".utf8) + [0xFF] + Array("\r\n".utf8) + [0]
         // Neither flags nor an extension of the header.
-        append(big: UInt64(0))
+        buffer.append(big: UInt64(0))
     }
 
     /// Begins a row of so many columns, which come in the order of the statement.
     mutating func beginRow(columns: Int16) throws(PostgresError) {
         if buffer.count >= Self.chunk { try flush() }
-        append(big: columns)
+        buffer.append(big: columns)
     }
 
     mutating func add(_ isTrue: Bool) {
-        append(big: Int32(1))
+        buffer.append(big: Int32(1))
         buffer.append(isTrue ? 1 : 0)
     }
 
     mutating func add(_ bytes: [UInt8]) {
-        append(big: Int32(bytes.count))
+        buffer.append(big: Int32(bytes.count))
         buffer += bytes
     }
 
     mutating func add(orNull bytes: [UInt8]) {
-        if bytes.isEmpty { append(big: Int32(-1)) } else { add(bytes) }
+        if bytes.isEmpty { buffer.append(big: Int32(-1)) } else { add(bytes) }
     }
 
     mutating func add(_ text: String) {
-        append(big: Int32(text.utf8.count))
+        buffer.append(big: Int32(text.utf8.count))
         buffer += text.utf8
     }
 
     /// - Parameter isNarrow: whether the column is an `integer`, not a `bigint`.
     mutating func add(_ number: Int64, isNarrow: Bool = false) throws(PostgresError) {
         if !isNarrow {
-            append(big: Int32(8))
-            append(big: number)
+            buffer.append(big: Int32(8))
+            buffer.append(big: number)
             return
         }
         guard let number = Int32(exactly: number) else {
             throw PostgresError(sqlState: "22003", message: "a value is too large for its column, an integer")
         }
-        append(big: Int32(4))
-        append(big: number)
+        buffer.append(big: Int32(4))
+        buffer.append(big: number)
     }
 
     fileprivate mutating func end() throws(PostgresError) {
-        append(big: Int16(-1))
+        buffer.append(big: Int16(-1))
         try flush()
     }
 
@@ -66,10 +66,6 @@ struct PostgresCopy: ~Copyable {
         }
         if code != 1 { throw PostgresError(connection: handle, isConnectionLost: true) }
         buffer.removeAll(keepingCapacity: true)
-    }
-
-    private mutating func append(big value: some FixedWidthInteger) {
-        withUnsafeBytes(of: value.bigEndian) { buffer += $0 }
     }
 }
 

@@ -71,18 +71,18 @@ extension PostgresStore {
         // Not again what is recorded already: each row would be written.
         let news = order.compactMap { id in targets[id].map { (id: id, target: $0) } }
             .filter { !$0.target.isRecorded || $0.target.floor != nil }
-        let statements = [
-            PostgresStatement(
-                Self.insertEntities,
-                [
-                    .texts(news.map(\.id.rawValue)), .integers(news.map(\.target.shard)),
-                    .integers(news.map { $0.target.floor ?? 0 }),
-                ]),
-            PostgresStatement(Self.upsertCommands, commands.values),
-        ]
+        var statements: [PostgresStatement] = []
+        if !news.isEmpty {
+            let floors = news.map { $0.target.floor ?? 0 }
+            statements.append(
+                PostgresStatement(
+                    Self.insertEntities,
+                    [.texts(news.map(\.id.rawValue)), .integers(news.map(\.target.shard)), .integers(floors)]))
+        }
+        if !commands.isEmpty { statements.append(PostgresStatement(Self.upsertCommands, commands.values)) }
         return try connection.run("add events") { () throws(PostgresError) in
             let added = try copy(rows, on: connection)
-            _ = try connection.batch(statements)
+            if !statements.isEmpty { _ = try connection.batch(statements) }
             return added
         }
     }

@@ -165,7 +165,12 @@ struct PostgresParameters {
         bytes.append(contentsOf: value)
     }
 
-    private mutating func append(big value: some FixedWidthInteger) {
-        withUnsafeBytes(of: value.bigEndian) { bytes.append(contentsOf: $0) }
+    private mutating func append(big value: some FixedWidthInteger) { bytes.append(big: value) }
+}
+
+extension [UInt8] {
+    /// Adds a number in the byte order of PostgreSQL's binary format.
+    mutating func append(big value: some FixedWidthInteger) {
+        Swift.withUnsafeBytes(of: value.bigEndian) { append(contentsOf: $0) }
     }
 }

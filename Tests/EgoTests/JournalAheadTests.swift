@@ -14,7 +14,7 @@ struct JournalAheadTests {
     @Test("have every event once and in order, also of those that come meanwhile")
     func order() async throws {
         try await store.add(9, of: ["a", "b"])
-        let journal = JournalAhead(store, limit)
+        let journal = JournalAhead(store, limit, patience: .seconds(600))
         var (place, found, left) = (Offset.start, [Seen](), 5)
         while true {
             let page = try await journal.page(after: place)
@@ -32,7 +32,7 @@ struct JournalAheadTests {
     @Test("are read while the page before is worked on, and not once more")
     func overlap() async throws {
         try await store.add(4, of: ["a"])
-        let journal = JournalAhead(store, limit)
+        let journal = JournalAhead(store, limit, patience: .seconds(600))
         let first = try await journal.page(after: .start)
         try await journal.working(on: first) { try await within { reads(of: store) == 2 } }
         let second = try await journal.page(after: first.next)
@@ -45,7 +45,7 @@ struct JournalAheadTests {
     @Test("are of no use for another place")
     func otherPlace() async throws {
         try await store.add(6, of: ["a"])
-        let journal = JournalAhead(store, limit)
+        let journal = JournalAhead(store, limit, patience: .seconds(600))
         let first = try await journal.page(after: .start)
         await journal.working(on: first) {}
         #expect(try await journal.page(after: .start).events.map(\.sequenceNumber) == [1, 2])
@@ -56,7 +56,7 @@ struct JournalAheadTests {
     func failures() async throws {
         struct Mistake: Error {}
         try await store.add(6, of: ["a"])
-        let journal = JournalAhead(store, limit)
+        let journal = JournalAhead(store, limit, patience: .seconds(600))
         let first = try await journal.page(after: .start)
         await #expect(throws: Mistake.self) { try await journal.working(on: first) { throw Mistake() } }
         store.plan(.fails, at: 1, of: [.journal])
@@ -67,6 +67,26 @@ struct JournalAheadTests {
         store.plan(.fails, at: 1, of: [.journal])
         let error = await #expect(throws: StoreError.self) { _ = try await journal.page(after: first.next) }
         #expect(error?.code == .io)
+    }
+
+    @Test("are not read twice by slow work, and again ahead by quick work")
+    func slow() async throws {
+        try await store.add(12, of: ["a"])
+        let journal = JournalAhead(store, limit, patience: .milliseconds(40))
+        var place = Offset.start
+        // The first one is read ahead, and once more; from then on each is read once.
+        for wanted in 2...4 {
+            let page = try await journal.page(after: place)
+            try await journal.working(on: page) { try await Task.sleep(for: .milliseconds(60)) }
+            place = page.next
+            #expect(reads(of: store) == wanted)
+        }
+        let page = try await journal.page(after: place)
+        let before = reads(of: store)
+        try await within {
+            await journal.working(on: page) {}
+            return reads(of: store) > before
+        }
     }
 
     @Test("are read anew where they have waited for longer than an erasure waits", arguments: [false, true])

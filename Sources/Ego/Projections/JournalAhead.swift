@@ -4,12 +4,12 @@ import Synchronization
 /// Pages of the journal, each read while the one before is being worked on.
 ///
 /// Used by one task at a time. A page that has waited for longer than a process may answer from memory is read anew: who
-/// erases relies on that.
+/// erases relies on that. Where pages would wait for so long none is read ahead, so that none is read twice.
 package final class JournalAhead: Sendable {
     private struct Ahead {
         var place: Offset
         var page: JournalPage
-        /// When the reading of it began.
+        /// When it began to be of the past: it was read after that.
         var start: MonotonicTime
     }
 
@@ -17,6 +17,8 @@ package final class JournalAhead: Sendable {
     private let limit: PageLimit
     private let patience: Duration
     private let ahead = Mutex<Ahead?>(nil)
+    /// Whether the page before took so long that the next one would have waited too long.
+    private let isSlow = Mutex(false)
 
     /// Reads pages of at most `limit`.
     ///
@@ -35,12 +37,14 @@ package final class JournalAhead: Sendable {
         return try await store.journal(after: offset, shard: nil, limit: limit)
     }
 
-    /// Works on a page, and reads the next one meanwhile, unless there is none yet.
+    /// Works on a page, and reads the next one meanwhile, unless there is none yet or this is slow work.
     package func working<Value: Sendable, Failure: Error>(
         on page: JournalPage, _ work: () async throws(Failure) -> Value
     ) async throws(Failure) -> Value {
-        if page.reachedHead { return try await work() }
-        async let next = read(after: page.next)
+        let start = MonotonicTime.now
+        defer { isSlow.withLock { $0 = .now > start.advanced(by: patience) } }
+        if page.reachedHead || isSlow.withLock(\.self) { return try await work() }
+        async let next = read(after: page.next, at: start)
         let value = try await work()
         let read = await next
         ahead.withLock { $0 = read }
@@ -48,8 +52,7 @@ package final class JournalAhead: Sendable {
     }
 
     /// Nil where it cannot be read: whoever needs the page reads it, and is told why.
-    private func read(after offset: Offset) async -> Ahead? {
-        let start = MonotonicTime.now
+    private func read(after offset: Offset, at start: MonotonicTime) async -> Ahead? {
         let page = try? await store.journal(after: offset, shard: nil, limit: limit)
         return page.map { Ahead(place: offset, page: $0, start: start) }
     }
